@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests import databases
 from tests.api.compute.cloud import Cloud
-from tests.api.compute.volume_cases import Volumes, tell
+from tests.api.compute.volume_cases import POOL, Volumes, tell
 
 from pileus.services.volume.service import RESIZED
 from pileus.store.event import Event
@@ -158,5 +159,69 @@ def test_a_volume_that_grows_while_it_is_open_is_told_to_its_server_host(tmp_pat
         ((one,),) = [wanted.volumes for wanted in (await host.state()).servers]
         assert one.size_gib == 2
         assert (await volumes.shown(volume_id))["status"] == "in-use"
+
+    tell(story, tmp_path)
+
+
+def test_a_server_that_is_on_no_host_gets_volumes_with_its_next(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        await volumes.set_up()
+        server = await volumes.boot(host)
+        api.clock.advance(1)
+        assert (await api.act(server["id"], "shelve")).status == 202
+        for _ in range(2):
+            await host.pass_(ports=False)
+            await api.conductor().work()
+        assert (await api.server(server["id"]))["status"] == "SHELVED_OFFLOADED"
+        path = f"/servers/{server['id']}/os-volume_attachments"
+        kept, gone = await volumes.make(), await volumes.make()
+        for volume_id in (kept, gone):
+            api.clock.advance(1)
+            answer = await api("POST", path, {"volumeAttachment": {"volumeId": volume_id}})
+            assert answer.status == 200, answer
+            assert (await volumes.shown(volume_id))["status"] == "reserved"
+        api.clock.advance(1)
+        assert (await api("DELETE", f"{path}/{gone}")).status == 202
+        assert (await volumes.shown(gone))["status"] == "available"
+        root = server["os-extended-volumes:volumes_attached"][0]["id"]
+        assert (await api("DELETE", f"{path}/{root}")).status == 403
+        api.clock.advance(1)
+        assert (await api.act(server["id"], "unshelve")).status == 202
+        await volumes.go_on(host)
+        shown = await api.server(server["id"])
+        assert shown["status"] == "ACTIVE"
+        assert [one["id"] for one in shown["os-extended-volumes:volumes_attached"]] == [root, kept]
+        assert {(await volumes.shown(one))["status"] for one in (root, kept)} == {"in-use"}
+
+    tell(story, tmp_path)
+
+
+def test_several_servers_share_a_volume_of_a_type_that_lets_them(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        volumes.storage.pools = [msgspec.structs.replace(POOL, multiattach=True)]
+        await volumes.set_up()
+        admin = api.as_("admin")
+        kind = {"volume_type": {"name": "shared", "extra_specs": {"multiattach": "<is> True"}}}
+        assert (await admin("POST", "/volume/v3/types", kind)).status == 200
+        body = {"volume": {"size": 1, "volume_type": "shared"}}
+        volume_id = (await api("POST", "/volume/v3/volumes", body)).json["volume"]["id"]
+        await volumes.storage.pass_()
+        first, second = [await api.boot(host, name, networks="none") for name in ("one", "two")]
+        old = api.at("2.59")
+        path = f"/servers/{first['id']}/os-volume_attachments"
+        answer = await old("POST", path, {"volumeAttachment": {"volumeId": volume_id}})
+        assert (answer.status, "2.60" in str(answer.json)) == (400, True), answer
+        for server in (first, second):
+            api.clock.advance(1)
+            await volumes.attach(host, server["id"], volume_id)
+        assert len((await volumes.shown(volume_id))["attachments"]) == 2
+        assert all(one.volumes[0].shared for one in (await host.state()).servers)
+        api.clock.advance(1)
+        assert (await api("DELETE", f"{path}/{volume_id}")).status == 202
+        await volumes.go_on(host)
+        volume = await volumes.shown(volume_id)
+        assert (volume["status"], len(volume["attachments"])) == ("in-use", 1)
 
     tell(story, tmp_path)

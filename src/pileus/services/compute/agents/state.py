@@ -146,7 +146,7 @@ def _volumes(tx: Tx, server_ids: list[str]) -> tuple[dict[str, tuple[ServerVolum
     rows = volumes_of_servers(tx, server_ids)
     held = [one for several in rows.values() for one in several if one.state in _HELD]
     attachments = attachments_read(tx, [one.attachment_id for one in held])
-    sizes = {key: one["size"] for key, one in volumes_of(tx, [one.volume_id for one in held]).items()}
+    volumes = volumes_of(tx, [one.volume_id for one in held])
     limits = volume_limits(tx, [one.volume_id for one in held])
     found: dict[str, tuple[ServerVolume, ...]] = {}
     unready = set()
@@ -159,7 +159,8 @@ def _volumes(tx: Tx, server_ids: list[str]) -> tuple[dict[str, tuple[ServerVolum
         volume = ServerVolume(
             row.volume_id,
             msgspec.convert(attachment.connection, VolumeConnection),
-            size_gib=sizes.get(row.volume_id, 0),
+            size_gib=volumes[row.volume_id]["size"] if row.volume_id in volumes else 0,
+            shared=row.volume_id in volumes and volumes[row.volume_id]["multiattach"],
             device=row.target,
             bus=row.bus or "",
             boot=row.boot_index == 0,

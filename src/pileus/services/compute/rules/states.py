@@ -183,8 +183,8 @@ PERMITS = {
     "revertResize": _in(RESIZED),
     "attach_interface": _in(ACTIVE, PAUSED, STOPPED),
     "detach_interface": _in(ACTIVE, PAUSED, STOPPED),
-    "attach_volume": _in(ACTIVE, PAUSED, STOPPED),
-    "detach_volume": _in(ACTIVE, PAUSED, STOPPED),
+    "attach_volume": _in(ACTIVE, PAUSED, STOPPED, SHELVED_OFFLOADED),
+    "detach_volume": _in(ACTIVE, PAUSED, STOPPED, SHELVED_OFFLOADED),
     "update_metadata": _in(ACTIVE, PAUSED, SUSPENDED, STOPPED),
     "get_diagnostics": _in(ACTIVE, PAUSED, SUSPENDED, STOPPED, tasks=None),
 }

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pileus.core.context import Context
 from pileus.resource.access import Access
 from pileus.resource.declaration import Values
+from pileus.services.compute.api import at_least
 from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.services.compute.rules.devices import own_names, target_names
 from pileus.services.compute.servers.attached_volumes import CONNECTING
@@ -45,19 +46,28 @@ class DeviceFacts(NamedTuple):
     types: Mapping[str, str] = {}
 
 
+def must_be_shareable(access: Access, volume: Values) -> None:
+    """BadRequest for a volume that several servers may have, from a client that knows of none."""
+    if volume["multiattach"] and access.version is not None and not at_least(access.version, "2.60"):
+        raise BadRequest("Multiattach volumes are only supported starting with compute API version 2.60.")
+
+
 def device_facts_read(tx: Tx, access: Access, devices: Sequence[Device]) -> DeviceFacts:
     """Read; volumes are held until the transaction ends."""
     volumes = [one for one in devices if not one.local]
     if not volumes:
         return DeviceFacts()
     images = {one.key: image_usable(tx, access, one.key) for one in volumes if one.source == IMAGE}
+    existing = volumes_usable(tx, access, [one.key for one in volumes if one.source == VOLUME])
+    for volume in existing.values():
+        must_be_shareable(access, volume)
     project_id = access.context.project_id or ""
     types = {
         name: type_usable(tx, project_id, name)
         for name in sorted({one.volume_type for one in volumes if one.volume_type})
     }
     return DeviceFacts(
-        volumes_usable(tx, access, [one.key for one in volumes if one.source == VOLUME]),
+        existing,
         snapshots_usable(tx, access, [one.key for one in volumes if one.source == SNAPSHOT]),
         {key: image for key, image in images.items() if image is not None},
         {name: type_id for name, type_id in types.items() if type_id is not None},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from pileus.core.errors import Conflict, Forbidden, NotFound
 from pileus.resource import types
@@ -25,11 +25,13 @@ from pileus.services.compute.servers.attached_volumes import (
     ATTACHED,
     ATTACHING,
     CONNECTING,
+    MOVING,
     connector_of,
     volumes_of_servers,
 )
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.volumes import begin_attach, begin_detach
+from pileus.services.compute.servers.devices import must_be_shareable
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import find_server
 from pileus.services.compute.servers.verbs.common import permitted, wake
@@ -38,6 +40,7 @@ from pileus.services.compute.uses.volume import (
     InvalidVolume,
     attachment_connect,
     attachment_reserve,
+    attachments_end,
     volume_held,
     volume_set,
     volume_usable,
@@ -101,8 +104,9 @@ class VolumeHandlers:
         return Reply.json({"volumeAttachment": _view(request, await request.read(self._one, request))})
 
     def _attach(self, tx: Tx, request: Request, asked: Mapping[str, Any]) -> Any:
-        server = permitted(tx, request, "attach_volume")
+        server = permitted(tx, request, "attach_volume", hostless=True)
         volume = volume_usable(tx, request.access, asked["volumeId"])
+        must_be_shareable(request.access, volume)
         present = volumes_of_servers(tx, [server["id"]]).get(server["id"], [])
         if any(row.volume_id == volume["id"] for row in present):
             raise BadRequest(f"Invalid volume: volume {volume['id']} already attached")
@@ -111,10 +115,12 @@ class VolumeHandlers:
         except InvalidVolume as refused:
             raise BadRequest(refused.text) from None
         target = _target(server, present)
-        connector = connector_of(server["host"], target)
-        held = volume_held(tx, volume["id"])
-        attachment_connect(tx, request.context, held, made["id"], connector, status=ATTACHING)
-        volume_set(tx, request.context, held, ATTACHING)
+        if server["host"] is not None:
+            connector = connector_of(server["host"], target)
+            held = volume_held(tx, volume["id"])
+            attachment_connect(tx, request.context, held, made["id"], connector, status=ATTACHING)
+            if held["status"] != "in-use":
+                volume_set(tx, request.context, held, ATTACHING)
         row = {
             "attachment_id": made["id"],
             "server_id": server["id"],
@@ -124,12 +130,14 @@ class VolumeHandlers:
             "boot_index": None,
             "tag": asked.get("tag"),
             "delete_on_termination": bool(asked.get("delete_on_termination")),
-            "state": CONNECTING,
+            "state": CONNECTING if server["host"] is not None else MOVING,
             "created_at": request.context.now,
         }
         tx.insert(server_volumes, [row])
-        action_begin(tx, request.context, [server["id"]], "attach_volume")
-        begin_attach(tx, request.context, server, made["id"], volume["id"], self._parts)
+        # one that is on no host gets it with its next
+        action_begin(tx, request.context, [server["id"]], "attach_volume", done=server["host"] is None)
+        if server["host"] is not None:
+            begin_attach(tx, request.context, server, made["id"], volume["id"], self._parts)
         return next(
             one
             for one in volumes_of_servers(tx, [server["id"]])[server["id"]]
@@ -143,10 +151,15 @@ class VolumeHandlers:
         return Reply.json({"volumeAttachment": _view(request, row)})
 
     def _detach(self, tx: Tx, request: Request) -> None:
-        server = permitted(tx, request, "detach_volume")
+        server = permitted(tx, request, "detach_volume", hostless=True)
         row = self._of(tx, server, request.path["volume_id"])
         if row.boot_index == 0:
             raise RootDetached
+        if server["host"] is None:
+            action_begin(tx, request.context, [server["id"]], "detach_volume", done=True)
+            attachments_end(tx, request.context, [row.attachment_id])
+            tx.execute(delete(server_volumes).where(server_volumes.c.attachment_id == row.attachment_id))
+            return
         if row.state != ATTACHED:
             raise BadRequest(f"Invalid volume: volume {row.volume_id} is {row.state}.")
         volume_set(tx, request.context, volume_held(tx, row.volume_id), "detaching")

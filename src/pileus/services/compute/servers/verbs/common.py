@@ -43,8 +43,11 @@ class HasVolumes(Conflict):
     )
 
 
-def permitted(tx: Tx, request: Request, permit: str, said: str | None = None) -> Values:
-    """The server, held, if the route's rule, its lock and its state allow what is asked."""
+def permitted(
+    tx: Tx, request: Request, permit: str, said: str | None = None, *, hostless: bool = False
+) -> Values:
+    """The server, held, if the route's rule, its lock and its state allow what is asked; ``hostless``: also
+    of one that is on no host."""
     server = find_server(tx, request, lock=True)
     must_be_unlocked(request, server)
     must_permit(permit, server, said)
@@ -52,7 +55,7 @@ def permitted(tx: Tx, request: Request, permit: str, said: str | None = None) ->
         raise HasVolumes(id=server["id"], action=said or permit)
     if permit in _MOVES:
         volumes_must_rest(tx, server, said or permit)
-    if server["host"] is None:
+    if server["host"] is None and not hostless:
         raise InvalidState(
             action=said or permit, id=server["id"], attribute="vm_state", state=server["vm_state"]
         )
