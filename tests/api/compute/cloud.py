@@ -438,11 +438,12 @@ async def cloud(
             else Path("/nonexistent"),
         )
         compute.service = replies.held(compute.service, wrong)
+        others: list[ServiceFace] = []
         if with_volumes:
-            return [compute, network, Volumes(volume_config, clock, images=FakeImages())]
-        if images_in is None:
-            return [compute, network]
-        return [compute, network, Images(FileStore(images_in), b"k" * 32, ImageConfig(), clock)]
+            others.append(Volumes(volume_config, clock, images=FakeImages()))
+        if images_in is not None:
+            others.append(Images(FileStore(images_in), b"k" * 32, ImageConfig(), clock))
+        return [compute, network, *others]
 
     async with one.served(Cloud, url, faces, rules={"compute": overrides or {}}) as made:
         made.streams = streams

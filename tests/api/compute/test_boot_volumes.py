@@ -258,3 +258,40 @@ def test_an_image_of_a_volume_backed_server_names_snapshots_and_boots(tmp_path: 
         assert (answer.status, "snapshots" in str(answer.json)) == (403, True), answer
 
     tell(story, tmp_path)
+
+
+def test_volumes_are_reached_through_the_compute_api_of_old(tmp_path: Path) -> None:
+    async def story(new: Cloud) -> None:
+        await new.host()
+        volumes, api = Volumes(new), new.at("2.35")
+        await volumes.set_up()
+        body = {"volume": {"size": "1", "display_name": "old", "metadata": {"a": "b"}}}
+        answer = await api("POST", "/os-volumes", body)
+        assert answer.status == 200, answer
+        made = answer.json["volume"]
+        assert (made["displayName"], made["size"], made["metadata"]) == ("old", 1, {"a": "b"})
+        await volumes.storage.pass_()
+        shown = (await api("GET", f"/os-volumes/{made['id']}")).json["volume"]
+        assert (shown["status"], shown["attachments"]) == ("available", [{}])
+        assert (await api("GET", "/os-volumes/detail?limit=1")).json["volumes"] == [shown]
+        assert (await api("GET", "/os-volumes?offset=1")).json == {"volumes": []}
+        asked = {"snapshot": {"volume_id": made["id"], "display_name": "s"}}
+        snapshot = (await api("POST", "/os-snapshots", asked)).json["snapshot"]
+        await volumes.storage.pass_()
+        path = f"/os-snapshots/{snapshot['id']}"
+        assert (await api("GET", path)).json["snapshot"]["status"] == "available"
+        assert [one["id"] for one in (await api("GET", "/os-snapshots")).json["snapshots"]] == [
+            snapshot["id"]
+        ]
+        assert (await api("DELETE", f"/os-volumes/{made['id']}")).status == 400
+        assert (await api("DELETE", path)).status == 202
+        await volumes.storage.pass_()
+        assert (await api.as_("bob")("GET", f"/os-volumes/{made['id']}")).status == 404
+        assert (await api("DELETE", f"/os-volumes/{made['id']}")).status == 202
+        for wrong in ({}, {"size": "0"}, {"size": "#$%"}, {"size": 1, "snapshot_id": IMAGE}):
+            answer = await api("POST", "/os-volumes", {"volume": wrong})
+            assert answer.status in (400, 404), (wrong, answer)
+        assert (await api("GET", f"/os-volumes/{IMAGE}")).status == 404
+        assert (await new.at("2.36")("GET", "/os-volumes")).status == 404
+
+    tell(story, tmp_path)

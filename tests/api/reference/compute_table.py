@@ -14,6 +14,7 @@ from typing import Any
 
 from tests import databases
 from tests.api.compute.cloud import IMAGE, LATEST, OTHER_IMAGE, P1, P2, Cloud, cloud
+from tests.api.compute.volume_cases import Volumes
 from tests.api.reference.runner import Example, Operations, Scene
 
 from pileus.core.ids import new_id
@@ -117,6 +118,10 @@ _MIGRATIONS: dict[str, str | Example] = {
     }.items()
 }
 OLD = "2.35"
+_VOLUMES: dict[str, str | Example] = {
+    "limit": Example("limit=1", version=OLD),
+    "offset": Example("offset=1", version=OLD),
+}
 _IMAGES: dict[str, str | Example] = {
     name: Example(query, version=OLD)
     for name, query in {
@@ -192,6 +197,10 @@ OPERATIONS: Operations = {
         "offset": Example("offset=1", version=OLD),
         "all_tenants": Example("all_tenants=true", person="admin", version=OLD),
     },
+    "/v2.1/os-volumes": _VOLUMES,
+    "/v2.1/os-volumes/detail": _VOLUMES,
+    "/v2.1/os-snapshots": _VOLUMES,
+    "/v2.1/os-snapshots/detail": _VOLUMES,
     "/v2.1/images": _IMAGES,
     "/v2.1/images/detail": _IMAGES,
 }
@@ -215,7 +224,7 @@ NO_LISTS = {
 async def scene(folder: Path) -> AsyncIterator[Scene]:
     """Servers, flavors and hosts that differ in everything that a list can ask for."""
     with databases.fresh("sqlite", folder) as url:
-        async with cloud(url, images_in=folder) as api:
+        async with cloud(url, images_in=folder, with_volumes=True) as api:
             facts = await _fill(api)
 
             async def ask(person: str, version: str, path: str) -> tuple[int, Any]:
@@ -240,6 +249,11 @@ async def _fill(api: Cloud) -> dict[str, str]:
     for person in (api, api, admin):
         body = {"server_group": {"name": "g", "policy": "affinity"}}
         assert (await person("POST", "/os-server-groups", body)).status == 200
+    volumes = Volumes(api, "h1")
+    await volumes.set_up()
+    for _ in range(2):
+        body = {"snapshot": {"volume_id": await volumes.make()}}
+        assert (await api("POST", "/volume/v3/snapshots", body)).status == 202
     first = await api.boot(
         h1,
         "alpha",
