@@ -166,10 +166,15 @@ def test_a_machine_opens_a_volume_of_another_host(bench: Bench) -> None:
             bench.run(tgt.stop())
 
 
-def test_secrets_may_be_told_twice(bench: Bench) -> None:
-    hypervisor, one = bench.hypervisor, str(uuid4())
+def test_secrets_may_be_told_twice_and_are_gone_when_they_are_dropped(bench: Bench) -> None:
+    hypervisor, one, other = bench.hypervisor, str(uuid4()), str(uuid4())
     secret = Secret(uuid=one, kind="iscsi", usage=f"target {one}", value=b"secret")
+    same_use = msgspec.structs.replace(secret, uuid=other)
     bench.run(hypervisor.ensure_secrets([secret]))
     bench.run(hypervisor.ensure_secrets([secret]))
+    with pytest.raises(HypervisorFailed, match="already defined"):  # as long as the first is there
+        bench.run(hypervisor.ensure_secrets([same_use]))
     bench.run(hypervisor.drop_secrets([one, str(uuid4())]))
-    bench.run(hypervisor.drop_secrets([one]))
+    bench.run(hypervisor.ensure_secrets([same_use]))
+    bench.run(hypervisor.drop_secrets([other]))
+    bench.run(hypervisor.drop_secrets([other]))

@@ -18,7 +18,7 @@ from pileus.host.hypervisor.records import Places
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.volumes import secrets
 from pileus.wire.connections import VolumeConnection
-from pileus.wire.hypervisor import ServerVolume
+from pileus.wire.hypervisor import Carried, ServerVolume
 
 from .bench import Bench, details
 from .test_hypervisor_agent import ONE, booted, play, steps
@@ -44,6 +44,11 @@ def disks(bench: Bench) -> dict[str, Disk]:
 def has(bench: Bench, *numbers: int) -> bool:
     report = bench.server.states.get(ONE)
     return report is not None and report.volumes == tuple(sorted(map(uid, numbers)))
+
+
+def is_at(bench: Bench, generation: int) -> bool:
+    report = bench.server.states.get(ONE)
+    return report is not None and report.in_place and report.generation == generation
 
 
 def test_volumes_come_grow_and_go(play: Callable[..., None]) -> None:
@@ -158,6 +163,54 @@ def test_a_guest_that_holds_on_is_asked_again(play: Callable[..., None]) -> None
         assert has(bench, 1), "it has it still"
         bench.hypervisor.deaf.clear()
         await bench.until(lambda: has(bench))
+
+    play(story)
+
+
+def test_secrets_go_with_the_volumes_that_needed_them(play: Callable[..., None]) -> None:
+    def remote(number: int, name: str = "iqn.x") -> ServerVolume:
+        values = {"port": 3260, "lun": 1, "username": "u", "password": "hush"}
+        return volume(number, connection=VolumeConnection("iscsi", address="192.0.2.1", name=name, **values))
+
+    async def story(bench: Bench) -> None:
+        told = bench.hypervisor.secrets
+        await booted(bench, 1)
+        bench.server.change(ONE, volumes=(remote(1), remote(2)))
+        await bench.until(lambda: has(bench, 1, 2))
+        assert len(told) == 2
+        await bench.kill()
+        await bench.start()
+        bench.server.change(ONE, volumes=(remote(2),))
+        await bench.until(lambda: has(bench, 2))
+        await bench.until(lambda: len(told) == 1)
+        # made anew, and opened elsewhere
+        before = set(told)
+        bench.server.change(ONE, generation=2, volumes=(remote(2, "iqn.y"),))
+        await bench.until(
+            lambda: bench.server.states[ONE].generation == 2 and bench.server.states[ONE].in_place
+        )
+        await bench.until(lambda: len(told) == 1 and not before & set(told))
+        bench.server.delete(ONE)
+        await bench.until(lambda: not told)
+
+    play(story)
+
+
+def test_a_machine_on_a_volume_becomes_larger_and_goes_back(play: Callable[..., None]) -> None:
+    async def story(bench: Bench) -> None:
+        root = volume(1, boot=True)
+        bench.server.put(details(1, volumes=(root,), ephemeral_gib=1, image=None))
+        await bench.until(lambda: is_at(bench, 1))
+        folder = Path(bench.node.instances, ONE)
+        for generation, kind, gib in ((2, "grown", 2), (3, "back", 1)):
+            bench.server.change(
+                ONE, generation=generation, carried=Carried(kind), ephemeral_gib=gib, root_gib=5
+            )
+            await bench.until(lambda generation=generation: is_at(bench, generation))
+            assert bench.server.states[ONE].error is None
+            assert disks(bench)["vda"].serial == uid(1)
+            assert not (folder / "disk").exists()
+            assert (folder / "disk.eph0.kept").exists() == (kind == "grown")
 
     play(story)
 

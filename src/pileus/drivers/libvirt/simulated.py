@@ -351,6 +351,11 @@ class SimulatedHypervisor(SimulatedLeaving):
     async def ensure_secrets(self, secrets: Sequence[Secret]) -> None:
         """See Hypervisor."""
         self._enter("ensure_secrets")
+        for secret in secrets:
+            for other in self.secrets.values():
+                if (other.kind, other.usage) == (secret.kind, secret.usage) and other.uuid != secret.uuid:
+                    text = f"a secret with UUID {other.uuid} already defined for use with {secret.usage}"
+                    raise HypervisorFailed("ensure_secrets", text)
         self.secrets |= {secret.uuid: secret for secret in secrets}
 
     async def drop_secrets(self, uuids: Collection[str]) -> None:

@@ -142,6 +142,8 @@ class Executor:
         await self._put_boot_files(server)
         async with self._slots:
             await self.put_config_drive(server)
+        if before is not None:
+            record = msgspec.structs.replace(record, secrets=before.secrets)
         return record
 
     async def _make(self, server: ServerDetails) -> Instance:

@@ -206,16 +206,22 @@ class Volumes:
         self._refused = refused
 
     async def tell_secrets(self, server: ServerDetails) -> None:
-        """Have libvirt know what it needs to open a machine's volumes."""
+        """Have libvirt know what it needs to open a machine's volumes, and nothing that it needs no more."""
         needed = secrets(server.volumes)
-        if not needed:
-            return
         instance = self._book.get(server.server_id)
+        known = instance.secrets if instance is not None else {}
         told = {key: secret.uuid for key, secret in needed.items()}
-        if instance is not None and not told.items() <= instance.secrets.items():
-            known = {**instance.secrets, **told}
-            self._book.put(msgspec.structs.replace(instance, secrets=known), matters=True)
-        await whole(self._hypervisor.ensure_secrets(list(needed.values())))
+        if instance is not None and told != known:
+            # what was told is known of before it is
+            both = {**known, **told}
+            self._book.put(msgspec.structs.replace(instance, secrets=both), matters=True)
+        if needed:
+            await whole(self._hypervisor.ensure_secrets(list(needed.values())))
+        if stale := sorted(set(known.values()) - set(told.values())):
+            await whole(self._hypervisor.drop_secrets(stale))
+        if instance is not None and told != known:
+            now = self._book.get(server.server_id) or instance
+            self._book.put(msgspec.structs.replace(now, secrets=told), matters=True)
 
     async def bring(self, server: ServerDetails, work: VolumeWork) -> None:
         """Do it, one volume after the other. Raises one of TRANSIENT."""
@@ -265,6 +271,7 @@ class Volumes:
         if instance is not None:
             after = {**instance.volumes, **changes}
             volumes = {volume_id: size for volume_id, size in after.items() if size is not None}
-            told = {volume_id: one for volume_id, one in instance.secrets.items() if volume_id in volumes}
+            gone = {volume_id for volume_id, size in changes.items() if size is None}
+            told = {volume_id: one for volume_id, one in instance.secrets.items() if volume_id not in gone}
             changed = msgspec.structs.replace(instance, volumes=volumes, secrets=told)
             self._book.put(changed, matters=True)

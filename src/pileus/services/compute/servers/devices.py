@@ -46,7 +46,7 @@ class DeviceFacts(NamedTuple):
     types: Mapping[str, str] = {}
 
 
-def must_be_shareable(access: Access, volume: Values) -> None:
+def must_be_shareable(access: Access, volume: Mapping[str, Any]) -> None:
     """BadRequest for a volume that several servers may have, from a client that knows of none."""
     if volume["multiattach"] and access.version is not None and not at_least(access.version, "2.60"):
         raise BadRequest("Multiattach volumes are only supported starting with compute API version 2.60.")
