@@ -44,6 +44,27 @@ def test_a_policy_of_somebody_else_stays_as_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_services_of_packages_that_are_new_do_not_start_with_the_machine(tmp_path: Path) -> None:
+    text = LAUNCHER.read_text()
+    function = text[text.index("leave_off() {") : text.index("# Shows how far")]
+    told = tmp_path / "told"
+    script = (
+        f'set -euo pipefail\n{function}\nsay() {{ echo "$*"; }}\n'
+        f'systemctl() {{ echo "$*" >>{told}; [[ $3 != bird.service ]]; }}\n'
+    )
+
+    def run(systemd: Path) -> str:
+        command = f"{script}systemd={systemd}\nleave_off nftables tgt bird2 conntrackd\n"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert run(tmp_path / "missing") == "" and not told.exists()
+    assert run(tmp_path) == "pileus: bird.service could not be disabled\n"
+    assert told.read_text().split("\n")[:3] == [
+        f"disable --quiet {unit}.service" for unit in ("tgt", "bird", "conntrackd")
+    ]
+
+
 def _has(folder: Path, extras: str) -> bool:
     """Whether the launcher finds these extras in the virtual environment in ``folder``."""
     text = LAUNCHER.read_text()

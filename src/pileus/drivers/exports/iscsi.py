@@ -218,7 +218,9 @@ class Tgt:
                 await self._ask(_SYSTEM, _DELETE)
                 await asyncio.sleep(_PAUSE_S)
             if time.monotonic() > deadline:
-                raise ExportFailed(f"tgtd can't listen at {self._portal}: the address is in use")
+                raise ExportFailed(
+                    f"tgtd can't listen at {self._portal}: the address is in use, perhaps by tgt.service"
+                )
             await self._launch()
 
     async def _portals(self) -> Collection[str] | None:
