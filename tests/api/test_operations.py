@@ -10,7 +10,7 @@ from tests.api.test_every_route import whole_server
 from pileus.web.routes import Route
 from pileus.web.service import Service
 
-LACKING = {"identity": 0, "network": 0, "image": 0, "compute": 0, "block-storage": 0}
+LACKING = {"identity": 0, "network": 0, "image": 0, "compute": 0, "block-storage": 0, "placement": 0}
 """How many operations of a service may still lack something: to be 0."""
 
 

@@ -146,3 +146,42 @@ def test_a_rate_limit(openstack: Shell) -> None:
     assert len(openstack.json("network qos rule list slow")) == 1
     openstack(f"network qos rule delete slow {rule['id']}")
     openstack("network qos policy delete slow")
+
+
+def test_resources(openstack: Shell) -> None:
+    """By the plugin of the Placement service."""
+    host = openstack.json("resource provider list")[0]
+    key = host["uuid"]
+    has = {one["resource_class"]: one for one in openstack.json(f"resource provider inventory list {key}")}
+    assert set(has) == {"VCPU", "MEMORY_MB", "DISK_GB"}
+    version = "--os-placement-api-version 1.39"
+    openstack(f"{version} resource class create CUSTOM_FPGA")
+    openstack(f"{version} trait create CUSTOM_FAST")
+    card = openstack.json(f"{version} resource provider create --parent-provider {key} card")
+    openstack(f"{version} resource provider inventory set {card['uuid']} --resource CUSTOM_FPGA=2")
+    openstack(f"{version} resource provider trait set --trait CUSTOM_FAST {card['uuid']}")
+    wanted = "--resource VCPU=1 --resource CUSTOM_FPGA=1 --required CUSTOM_FAST"
+    found = openstack.json(f"{version} allocation candidate list {wanted}")
+    assert {one["resource provider"] for one in found} == {key, card["uuid"]}
+    consumer = "5b3c0a4e-3a4a-4c1c-9d7c-0d4b2f6f4a10"
+    openstack(
+        f"{version} resource provider allocation set --allocation rp={card['uuid']},CUSTOM_FPGA=1 "
+        f"--project-id p --user-id u --consumer-type RACK {consumer}"
+    )
+    (usage,) = openstack.json(f"{version} resource provider usage show {card['uuid']}")
+    assert (usage["resource_class"], usage["usage"]) == ("CUSTOM_FPGA", 1)
+    assert (
+        "in use" in openstack.refused(f"{version} resource provider inventory delete {card['uuid']}").lower()
+    )
+    openstack(f"{version} resource provider allocation delete {consumer}")
+    openstack(
+        f"{version} resource provider inventory set {key} --amend --resource VCPU:reserved=1 "
+        "--resource VCPU:allocation_ratio=2.0"
+    )
+    (vcpu,) = [
+        one
+        for one in openstack.json(f"resource provider inventory list {key}")
+        if one["resource_class"] == "VCPU"
+    ]
+    assert (vcpu["reserved"], vcpu["allocation_ratio"]) == (1, 2.0)
+    openstack(f"{version} resource provider delete {card['uuid']}")

@@ -28,7 +28,7 @@ from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.servers.attached_volumes import volumes_held
 from pileus.services.compute.servers.chains.common import Parts
-from pileus.services.compute.service import Compute, ComputeConfig
+from pileus.services.compute.service import Compute, ComputeConfig, Placement
 from pileus.services.image.images.tables import images
 from pileus.services.image.service import FileStore, ImageConfig, Images
 from pileus.services.network.service import FOLLOWERS, Network, NetworkConfig
@@ -438,7 +438,7 @@ async def cloud(
             else Path("/nonexistent"),
         )
         compute.service = replies.held(compute.service, wrong)
-        others: list[ServiceFace] = []
+        others: list[ServiceFace] = [Placement(compute.config)]
         if with_volumes:
             others.append(Volumes(volume_config, clock, images=FakeImages()))
         if images_in is not None:

@@ -17,7 +17,14 @@ def test_every_operation_is_printed() -> None:
     done = run("--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert {row["service"] for row in rows} == {"identity", "network", "image", "compute", "block-storage"}
+    assert {row["service"] for row in rows} == {
+        "identity",
+        "network",
+        "image",
+        "compute",
+        "block-storage",
+        "placement",
+    }
     keys = [(row["method"], row["path"], row["action"], row["versions"]) for row in rows]
     assert len(keys) == len(set(keys))
     (create,) = [row for row in rows if (row["method"], row["path"]) == ("POST", "/networking/v2.0/ports")]

@@ -130,7 +130,8 @@ def test_the_page_names_each() -> None:
         ({"hw_machine_type": "pc-i440fx-2.1"}, {}),
         ({"hw_firmware_type": "uefi"}, {}),
         ({"hw_typing_error": "1"}, {}),
-        ({"trait:HW_CPU_X86_AVX": "required"}, {}),
+        ({"trait:HW_CPU_X86_AVX": "wanted"}, {}),
+        ({"trait1:HW_CPU_X86_AVX": "required"}, {}),
         ({"hw_cpu_cores": "many"}, {}),
         ({"hw_cpu_cores": "0"}, {}),
         ({"hw_cpu_sockets": "3"}, {"hw:cpu_max_sockets": "2"}),
@@ -139,12 +140,13 @@ def test_the_page_names_each() -> None:
         ({}, {"hw:numa_nodes": "2"}),
         ({}, {"hw:numa_cpus.0": "1"}),
         ({}, {"hw:unheard_of": "1"}),
-        ({}, {"trait:HW_CPU_X86_AVX": "required"}),
-        ({}, {"trait1:CUSTOM_GOLD": "required"}),
+        ({}, {"trait:HW_CPU_X86_AVX": "preferred"}),
+        ({}, {"trait1:CUSTOM_GOLD": ""}),
         ({}, {"resources:VGPU": "1"}),
         ({}, {"resources2:VGPU": "1"}),
-        ({}, {"capabilities:cpu_info:arch": "x86_64"}),
-        ({}, {"aggregate_instance_extra_specs:ssd": "true"}),
+        ({}, {"resources:PCPU": "1"}),
+        ({}, {"resources:CUSTOM_GOLD": "-1"}),
+        ({}, {"resources:CUSTOM_GOLD": "many"}),
         ({}, {"pci_passthrough:alias": "a:1"}),
         ({}, {"quota:cpu_quota": "1000"}),
         ({}, {"quota:vif_inbound_average": "1000"}),
@@ -157,6 +159,21 @@ def test_the_page_names_each() -> None:
 def test_what_is_refused(image: dict[str, Any], specs: dict[str, str]) -> None:
     with pytest.raises(NotObeyed):
         read_hardware(image, specs, 4)
+
+
+@pytest.mark.parametrize(
+    ("image", "specs"),
+    [
+        ({"trait:HW_CPU_X86_AVX": "required"}, {}),
+        ({}, {"trait:HW_CPU_X86_AVX": "required"}),
+        ({}, {"trait1:CUSTOM_GOLD": "forbidden"}),
+        ({}, {"resources:CUSTOM_GOLD": "2", "resources:VCPU": "0"}),
+        ({}, {"capabilities:cpu_info:arch": "x86_64"}),
+        ({}, {"aggregate_instance_extra_specs:ssd": "true"}),
+    ],
+)
+def test_what_chooses_the_host_makes_no_machine(image: dict[str, Any], specs: dict[str, str]) -> None:
+    assert read_hardware(image, specs, 4) == {}
 
 
 KERNEL, RAMDISK = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))

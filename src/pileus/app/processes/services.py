@@ -80,4 +80,5 @@ def make_services(
         own_project=partial(own_project, name=settings.compute.gateway_project),
     )
     volumes = volume.Volumes(volume_config, clock, images=images)
-    return identity, (identity, networking, images, volumes, machines)
+    placement = compute.Placement(machines.config)
+    return identity, (identity, networking, images, volumes, machines, placement)

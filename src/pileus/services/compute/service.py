@@ -35,6 +35,7 @@ from pileus.services.compute.nodes.hosts import hosts_noun
 from pileus.services.compute.nodes.hypervisors import hypervisors_noun
 from pileus.services.compute.nodes.services import services_noun
 from pileus.services.compute.nodes.zones import zones_noun
+from pileus.services.compute.placement.face import Placement
 from pileus.services.compute.proxies.floating_ips import FLOATING_IP_ACTIONS
 from pileus.services.compute.proxies.nouns import PROXIES
 from pileus.services.compute.quotas.classes import QUOTA_CLASSES
@@ -105,6 +106,7 @@ __all__ = [
     "ComputeConfig",
     "Conductor",
     "Entry",
+    "Placement",
     "from_settings",
     "holders_of",
     "look",

@@ -75,7 +75,7 @@ CREATE TABLE allocations (
 	project_id VARCHAR(36) NOT NULL, 
 	vcpus INTEGER NOT NULL, 
 	memory_mib INTEGER NOT NULL, 
-	disk_gib INTEGER NOT NULL, 
+	disk_gib INTEGER NOT NULL, resources TEXT, 
 	CONSTRAINT fk_allocations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_allocations PRIMARY KEY (server_id)
 );
@@ -918,6 +918,66 @@ CREATE TABLE physical_switches (
 	failure VARCHAR(1024), 
 	CONSTRAINT pk_physical_switches PRIMARY KEY (name)
 );
+CREATE TABLE placement_aggregates (
+	provider_id VARCHAR(36) NOT NULL, 
+	aggregate_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_placement_aggregates PRIMARY KEY (provider_id, aggregate_id)
+);
+CREATE TABLE placement_allocations (
+	consumer_id VARCHAR(36) NOT NULL, 
+	provider_id VARCHAR(36) NOT NULL, 
+	resource_class VARCHAR(255) NOT NULL, 
+	used BIGINT NOT NULL, 
+	CONSTRAINT fk_placement_allocations_consumer_id FOREIGN KEY(consumer_id) REFERENCES placement_consumers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_placement_allocations PRIMARY KEY (consumer_id, provider_id, resource_class)
+);
+CREATE TABLE placement_classes (
+	name VARCHAR(255) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_placement_classes PRIMARY KEY (name)
+);
+CREATE TABLE placement_consumers (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(255) NOT NULL, 
+	user_id VARCHAR(255) NOT NULL, 
+	kind VARCHAR(255), 
+	generation INTEGER NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_placement_consumers PRIMARY KEY (id)
+);
+CREATE TABLE placement_inventories (
+	provider_id VARCHAR(36) NOT NULL, 
+	resource_class VARCHAR(255) NOT NULL, 
+	total BIGINT NOT NULL, 
+	reserved BIGINT NOT NULL, 
+	min_unit BIGINT NOT NULL, 
+	max_unit BIGINT NOT NULL, 
+	step_size BIGINT NOT NULL, 
+	allocation_ratio DOUBLE NOT NULL, 
+	CONSTRAINT pk_placement_inventories PRIMARY KEY (provider_id, resource_class)
+);
+CREATE TABLE placement_provider_traits (
+	provider_id VARCHAR(36) NOT NULL, 
+	trait VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_placement_provider_traits PRIMARY KEY (provider_id, trait)
+);
+CREATE TABLE placement_providers (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	derived BOOLEAN NOT NULL, 
+	generation INTEGER NOT NULL, 
+	parent_id VARCHAR(36), 
+	root_id VARCHAR(36) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_placement_providers PRIMARY KEY (id), 
+	CONSTRAINT uq_placement_providers_name UNIQUE (name)
+);
+CREATE TABLE placement_traits (
+	name VARCHAR(255) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_placement_traits PRIMARY KEY (name)
+);
 CREATE TABLE policies (
 	id VARCHAR(36) NOT NULL, 
 	type VARCHAR(255) NOT NULL, 
@@ -1278,6 +1338,7 @@ INSERT INTO "schema_revisions" VALUES('compute','0023_live_migrations');
 INSERT INTO "schema_revisions" VALUES('compute','0024_console_tokens');
 INSERT INTO "schema_revisions" VALUES('compute','0025_volumes_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0026_boot_volumes_of_servers');
+INSERT INTO "schema_revisions" VALUES('compute','0027_resources_told_by_operators');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1404,7 +1465,7 @@ CREATE TABLE server_migrations (
 	user_id VARCHAR(64), 
 	project_id VARCHAR(36), 
 	created_at DATETIME NOT NULL, 
-	updated_at DATETIME NOT NULL, progress TEXT, 
+	updated_at DATETIME NOT NULL, progress TEXT, held_resources TEXT, 
 	CONSTRAINT fk_server_migrations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_server_migrations PRIMARY KEY (number), 
 	CONSTRAINT uq_server_migrations_id UNIQUE (id)
@@ -1997,6 +2058,9 @@ CREATE INDEX ix_old_passwords_user_id ON old_passwords (user_id);
 CREATE INDEX ix_operations_resource_id ON operations (resource_id);
 CREATE INDEX ix_physical_addresses_network_id ON physical_addresses (network_id);
 CREATE INDEX ix_physical_switches_host ON physical_switches (host);
+CREATE INDEX ix_placement_allocations_provider_id ON placement_allocations (provider_id);
+CREATE INDEX ix_placement_consumers_project_id ON placement_consumers (project_id);
+CREATE INDEX ix_placement_providers_root_id ON placement_providers (root_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
 CREATE INDEX ix_policy_associations_policy_id ON policy_associations (policy_id);
 CREATE INDEX ix_policy_associations_region_id ON policy_associations (region_id);

@@ -6,15 +6,21 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, literal_column, select, union_all
+from sqlalchemy import and_, case, func, literal_column, select, union_all
 
 from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.rules.providers import DISK_GB, MEMORY_MB, OF_HOSTS, VCPU, Inventory
 from pileus.services.compute.rules.scheduler import HostFacts
 from pileus.services.compute.tables.nodes import (
     aggregate_hosts,
     aggregates,
     compute_nodes,
     compute_services,
+)
+from pileus.services.compute.tables.placement import (
+    placement_allocations,
+    placement_consumers,
+    placement_inventories,
 )
 from pileus.services.compute.tables.servers import allocations, server_migrations, servers
 from pileus.services.compute.uses.network import host_addresses
@@ -47,7 +53,8 @@ class ServiceFacts(NamedTuple):
 
 
 class NodeFacts(NamedTuple):
-    """A hypervisor, its service, and what it has promised (``vcpus_used`` and so on)."""
+    """A hypervisor, its service, and what it has promised (``vcpus_used`` and so on; of memory also what no
+    server gets). ``said`` is what an operator said of its inventories."""
 
     row: Any
     service: ServiceFacts
@@ -55,6 +62,8 @@ class NodeFacts(NamedTuple):
     memory_used_mib: int
     disk_used_gib: int
     servers: int
+    reserved_memory_mib: int
+    said: Mapping[str, Inventory]
 
 
 def zones_by_host(tx: Tx) -> dict[str, str]:
@@ -122,6 +131,13 @@ def host_is_up(tx: Tx, config: ComputeConfig, now: dt.datetime, host: str | None
 
 
 _a, _m = allocations.c, server_migrations.c
+_p, _c = placement_allocations.c, placement_consumers.c
+
+
+def _of_class(resource_class: str) -> Any:
+    return func.sum(case((_p.resource_class == resource_class, _p.used), else_=0))
+
+
 PROMISED = union_all(
     select(
         _a.host, _a.project_id, _a.vcpus, _a.memory_mib, _a.disk_gib, literal_column("1").label("servers")
@@ -134,8 +150,32 @@ PROMISED = union_all(
         _m.held_disk_gib,
         literal_column("0"),
     ).where(_m.held_host.is_not(None), servers.c.id == _m.server_id),
+    select(
+        compute_nodes.c.host,
+        _c.project_id,
+        _of_class(VCPU),
+        _of_class(MEMORY_MB),
+        _of_class(DISK_GB),
+        literal_column("0"),
+    )
+    .where(_p.provider_id == compute_nodes.c.id, _c.id == _p.consumer_id, _p.resource_class.in_(OF_HOSTS))
+    .group_by(compute_nodes.c.host, _c.project_id),
 ).subquery("promised")
-"""The promises of hosts: to servers that are on them, and to those that come or may come back."""
+"""The promises of hosts: to servers that are on them, to those that come or may come back, and to what
+operators have told of (``tables/placement.py``)."""
+
+_NODES = (
+    select(compute_nodes, *(column for column in placement_inventories.c if column.name != "provider_id"))
+    .outerjoin(
+        placement_inventories,
+        and_(
+            placement_inventories.c.provider_id == compute_nodes.c.id,
+            placement_inventories.c.resource_class.in_(OF_HOSTS),
+        ),
+    )
+    .order_by(compute_nodes.c.number)
+)
+"""Hypervisors, each as often as operators have told of its inventories, and once where they have not."""
 
 _USED = select(
     PROMISED.c.host,
@@ -148,25 +188,46 @@ _USED = select(
 
 def nodes_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[NodeFacts]:
     """All hypervisors by host. Six statements."""
+    said: dict[str, dict[str, Inventory]] = {}
+    rows: dict[str, Any] = {}
+    for row in tx.rows(_NODES):
+        rows.setdefault(row.host, row)
+        if row.resource_class is not None:
+            said.setdefault(row.host, {})[row.resource_class] = inventory_of(row)
     services = {one.host: one for one in services_read(tx, config, now) if one.binary == COMPUTE_BINARY}
     used = {row.host: row for row in tx.rows(_USED)}
     found = []
-    for row in tx.rows(select(compute_nodes).order_by(compute_nodes.c.number)):
+    for row in rows.values():
         service = services.get(row.host)
         if service is None:
             continue
-        mine = used.get(row.host)
+        mine, here = used.get(row.host), said.get(row.host, {})
+        reserved = here[MEMORY_MB].reserved if MEMORY_MB in here else config.reserved_memory_mib
         found.append(
             NodeFacts(
                 row,
                 service,
                 int(mine.vcpus) if mine else 0,
-                (int(mine.memory_mib) if mine else 0) + config.reserved_memory_mib,
+                (int(mine.memory_mib) if mine else 0) + reserved,
                 int(mine.disk_gib) if mine else 0,
                 int(mine.servers) if mine else 0,
+                reserved,
+                here,
             )
         )
     return found
+
+
+def inventory_of(row: Any) -> Inventory:
+    """An inventory that an operator has told of."""
+    return Inventory(
+        total=row.total,
+        reserved=row.reserved,
+        min_unit=row.min_unit,
+        max_unit=row.max_unit,
+        step_size=row.step_size,
+        allocation_ratio=row.allocation_ratio,
+    )
 
 
 def hosts_for_scheduler(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[HostFacts]:
@@ -179,6 +240,7 @@ def hosts_for_scheduler(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list
         HostFacts(
             host=node.row.host,
             node=node.row.hypervisor_hostname,
+            node_id=node.row.id,
             zone=node.service.zone,
             up=node.service.up,
             seen_at=node.service.seen_at,
@@ -187,7 +249,9 @@ def hosts_for_scheduler(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list
             vcpus=node.row.vcpus,
             vcpus_used=node.vcpus_used,
             memory_mib=node.row.memory_mib,
-            memory_used_mib=node.memory_used_mib,
+            memory_used_mib=node.memory_used_mib - node.reserved_memory_mib,
+            reserved_memory_mib=node.reserved_memory_mib,
+            said=node.said,
             disk_gib=node.row.disk_gib,
             disk_used_gib=node.disk_used_gib,
             servers=node.servers,

@@ -14,6 +14,13 @@ from pileus.core.ids import new_id
 from pileus.resource.event import event
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY
 from pileus.services.compute.tables.nodes import compute_nodes, compute_services
+from pileus.services.compute.tables.placement import (
+    placement_aggregates,
+    placement_allocations,
+    placement_inventories,
+    placement_provider_traits,
+    placement_providers,
+)
 from pileus.services.compute.tables.servers import servers
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
@@ -136,9 +143,25 @@ def service_delete(tx: Tx, context: Context, service_id: str, by_number: bool) -
         )
         if hosting is not None:
             raise ServiceInUse()
+        _resources_forget(tx, row.host)
         tx.execute(delete(compute_nodes).where(compute_nodes.c.host == row.host))
     tx.execute(delete(compute_services).where(compute_services.c.number == row.number))
     tx.emit(event(context, "compute_service.delete", row.id, None, host=row.host))
+
+
+def _resources_forget(tx: Tx, host: str) -> None:
+    """Forget all that operators told of a host's resources, and of those below it."""
+    node_id = tx.scalar(select(compute_nodes.c.id).where(compute_nodes.c.host == host))
+    if node_id is None:
+        return
+    table = placement_providers
+    ids = [node_id, *(row.id for row in tx.rows(select(table.c.id).where(table.c.root_id == node_id)))]
+    takers = select(placement_allocations.c.consumer_id).where(placement_allocations.c.provider_id.in_(ids))
+    if tx.first(takers.limit(1)) is not None:
+        raise ServiceInUse("Others have resources of this host. Delete their allocations first.")
+    for one in (placement_inventories, placement_provider_traits, placement_aggregates):
+        tx.execute(delete(one).where(one.c.provider_id.in_(ids)))
+    tx.execute(delete(table).where(table.c.id.in_(ids)))
 
 
 def servers_on(tx: Tx, hosts: Collection[str]) -> dict[str, list[dict[str, str]]]:

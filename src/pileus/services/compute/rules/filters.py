@@ -10,8 +10,10 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pileus.services.compute.rules.host_facts import HostFacts, Ratios, Wanted
+from pileus.services.compute.rules.candidates import candidates, lacking
+from pileus.services.compute.rules.host_facts import HostFacts, Ratios, Wanted, inventories_of, used_of
 from pileus.services.compute.rules.host_query import holds
+from pileus.services.compute.rules.providers import DISK_GB, MEMORY_MB, VCPU, out_of_units
 from pileus.services.compute.rules.requirements import meets
 
 MAX_IO_OPS, MAX_SERVERS = 8, 50
@@ -44,29 +46,48 @@ def _requested_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | 
     return None
 
 
-def _room(have: int, used: int, more: int, ratio: float, what: str, unit: str) -> str | None:
-    room = have * ratio - used
-    if more <= room:
+def _room(host: HostFacts, wanted: Wanted, ratios: Ratios, resource_class: str) -> str | None:
+    more, (what, unit) = wanted.amounts()[resource_class], _UNITS[resource_class]
+    if not more:
         return None
-    return (
-        f"{more} {unit} of {what} wanted, {max(0, int(room))} {unit} free "
-        f"({used} of {int(have * ratio)} promised, ratio {ratio:g})"
-    )
+    inventory = inventories_of(host, ratios).get(resource_class)
+    if inventory is None:
+        return f"{more} {unit} of {what} wanted, the host has none"
+    used, capacity = used_of(host)[resource_class], inventory.capacity
+    if more + used > capacity:
+        return (
+            f"{more} {unit} of {what} wanted, {max(0, capacity - used)} {unit} free "
+            f"({used} of {capacity} promised, ratio {inventory.allocation_ratio:g})"
+        )
+    refused = out_of_units(inventory, more)
+    return f"{what}: {refused}" if refused else None
+
+
+_UNITS = {VCPU: ("CPU", "cores"), MEMORY_MB: ("memory", "MiB"), DISK_GB: ("disk", "GiB")}
 
 
 def _cores_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
     if wanted.vcpus > host.vcpus:
-        # A guest may have no more than there are, whatever the ratio: it would wait for itself.
         return f"{wanted.vcpus} virtual CPUs wanted, the host has {host.vcpus}"
-    return _room(host.vcpus, host.vcpus_used, wanted.vcpus, ratios.cpu, "CPU", "cores")
+    return _room(host, wanted, ratios, VCPU)
 
 
 def _memory_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    return _room(host.memory_mib, host.memory_used_mib, wanted.memory_mib, ratios.ram, "memory", "MiB")
+    return _room(host, wanted, ratios, MEMORY_MB)
 
 
 def _disk_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    return _room(host.disk_gib, host.disk_used_gib, wanted.disk_gib, ratios.disk, "disk", "GiB")
+    return _room(host, wanted, ratios, DISK_GB)
+
+
+def _resources_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
+    if wanted.question is None:
+        return None
+    if host.landscape is None or host.node_id not in host.landscape.providers:
+        return "nothing is known of its resources"
+    if candidates(host.landscape, wanted.question, [host.node_id]):
+        return None
+    return lacking(host.landscape, host.node_id, wanted.question)
 
 
 def _bandwidth_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
@@ -132,7 +153,7 @@ def facts_by_name(host: HostFacts, ratios: Ratios) -> dict[str, Any]:
         "vcpus_total": host.vcpus,
         "vcpus_used": host.vcpus_used,
         "total_usable_ram_mb": host.memory_mib,
-        "free_ram_mb": host.memory_mib - host.memory_used_mib,
+        "free_ram_mb": host.memory_mib - host.memory_used_mib - host.reserved_memory_mib,
         "total_usable_disk_gb": host.disk_gib,
         "disk_mb_used": host.disk_used_gib * 1024,
         "free_disk_mb": (host.disk_gib - host.disk_used_gib) * 1024,
@@ -233,6 +254,7 @@ ALWAYS: dict[str, Filter] = {
     "CoreFilter": _cores_filter,
     "RamFilter": _memory_filter,
     "DiskFilter": _disk_filter,
+    "ResourcesFilter": _resources_filter,
     "BandwidthFilter": _bandwidth_filter,
 }
 """Filters that each host is asked, whatever the settings say."""
@@ -258,5 +280,5 @@ CHOICE: dict[str, Filter] = {
 
 USUAL = tuple(name for name in CHOICE if name not in ("IoOpsFilter", "NumInstancesFilter"))
 
-WHEN_FORCED = frozenset({"RequestedHostFilter", "AvailabilityZoneFilter"})
+WHEN_FORCED = frozenset({"RequestedHostFilter", "AvailabilityZoneFilter", "ResourcesFilter"})
 """The filters that are asked where the administrator forced a host."""

@@ -15,6 +15,8 @@ from uuid import UUID
 
 from pileus.resource import types
 from pileus.resource.types import BadValue
+from pileus.services.compute.rules.providers import OF_HOSTS
+from pileus.services.compute.rules.standard_resources import CLASSES
 
 
 class NotObeyed(ValueError):
@@ -92,6 +94,20 @@ def _never(text: str) -> Any:
 
 
 def _whatever(text: str) -> Any:
+    return NOTHING
+
+
+def _asked(text: str) -> Any:
+    """An amount of resources."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ValueError(text)
+    return NOTHING
+
+
+def _trait(text: str) -> Any:
+    """Whether a host must have a trait, or must not."""
+    if text not in ("required", "forbidden"):
+        raise ValueError(text)
     return NOTHING
 
 
@@ -260,18 +276,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("ramdisk_id", "", "ramdisk_id", _boot_file),
     Option("os_command_line", "", "kernel_arguments", _arguments),
     # where it runs
-    Option("", "group_policy", "", _whatever),  # of groups of resources, which are refused
+    Option("", "group_policy", "", _whatever),  # chooses the host, as resources and traits do
     Option("img_config_drive", "", "config_drive", _among("mandatory", plain=("optional",))),
 )
 
 _OF_IMAGES = {option.image: option for option in OPTIONS if option.image}
 _OF_FLAVORS = {option.flavor: option for option in OPTIONS if option.flavor}
 _KNOWN_NAMESPACES = frozenset(
-    {
-        "accel", "aggregate_instance_extra_specs", "capabilities", "hw", "hw_rng", "hw_video", "os",
-        "pci_passthrough", "quota", "vmware",
-    }
-)  # fmt: skip
+    {"accel", "hw", "hw_rng", "hw_video", "os", "pci_passthrough", "quota", "vmware"}
+)
+_FOR_MACHINES = frozenset(CLASSES) - {*OF_HOSTS, "IPV4_ADDRESS"}
+"""The classes whose resources would have to come into the machine, which gets none of them."""
 
 
 def read_hardware(image: Mapping[str, Any], extra_specs: Mapping[str, str], vcpus: int) -> dict[str, Any]:
@@ -302,6 +317,8 @@ def read_hardware(image: Mapping[str, Any], extra_specs: Mapping[str, str], vcpu
 def _image_options(image: Mapping[str, Any]) -> Iterator[tuple[str, str, Option]]:
     for name, text in image.items():
         option = _OF_IMAGES.get(name)
+        if option is None and name.startswith("trait:"):
+            option = Option(name, "", "", _trait)
         if option is None and (name.startswith("hw_") or name.partition(":")[0].startswith("trait")):
             option = Option(name, "", "", _never)
         if option is not None:
@@ -311,9 +328,12 @@ def _image_options(image: Mapping[str, Any]) -> Iterator[tuple[str, str, Option]
 def _flavor_options(extra_specs: Mapping[str, str]) -> Iterator[tuple[str, str, Option]]:
     for name, text in extra_specs.items():
         option = _OF_FLAVORS.get(name)
-        namespace, colon, _ = name.partition(":")
-        known = namespace in _KNOWN_NAMESPACES or namespace.startswith(("resources", "trait"))
-        if option is None and colon and known:
+        namespace, colon, rest = name.partition(":")
+        if option is None and colon and namespace.startswith("resources"):
+            option = Option("", name, "", _never if rest in _FOR_MACHINES else _asked)
+        elif option is None and colon and namespace.startswith("trait"):
+            option = Option("", name, "", _trait)
+        elif option is None and colon and namespace in _KNOWN_NAMESPACES:
             option = Option("", name, "", _never)
         if option is not None:
             yield f"Flavor extra spec {name}", text, option

@@ -8,12 +8,25 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pileus.services.compute.rules.candidates import Question
+from pileus.services.compute.rules.providers import (
+    DISK_GB,
+    MEMORY_MB,
+    OF_HOSTS,
+    VCPU,
+    Amounts,
+    Inventory,
+    Landscape,
+)
+
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A host as it is now. ``used`` is what it has promised, whether guests use it or not."""
 
     host: str
     node: str
+    node_id: str = ""
+    """The id of its hypervisor, which is that of the provider of resources that it is."""
     zone: str
     up: bool
     seen_at: dt.datetime
@@ -34,6 +47,14 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Servers that are being built, copied or moved."""
     aggregates: tuple[Mapping[str, str], ...] = ()
     """The metadata of the aggregates that it is in."""
+    said: Mapping[str, Inventory] = msgspec.field(default_factory=dict)
+    """An operator's word on its VCPU, MEMORY_MB and DISK_GB; how much there is says the host."""
+    reserved_memory_mib: int = 0
+    """Memory that no server gets, where no operator said anything."""
+    landscape: Landscape | None = None
+    """The providers of resources of all hosts, where something is asked of them."""
+    given: Mapping[str, Amounts] = msgspec.field(default_factory=dict)
+    """Of a host that was chosen: what providers of resources give besides CPUs, memory and disk."""
     bandwidth: Mapping[str, int] = msgspec.field(default_factory=dict)
     """The rest of its cards that can be guaranteed, kbps by physical network and direction."""
 
@@ -75,13 +96,22 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """The bandwidth that its ports are to be guaranteed, as that of hosts."""
     near: str = ""
     """A prefix that the host's address must be in."""
+    question: Question | None = None
+    """The wish for resources besides CPUs, memory and disk."""
+
+    def amounts(self) -> Amounts:
+        """The room that it needs, by resource class."""
+        return {VCPU: self.vcpus, MEMORY_MB: self.memory_mib, DISK_GB: self.disk_gib}
 
 
 def ratios_of(host: HostFacts, usual: Ratios) -> Ratios:
-    """The ratios of a host: the least that its aggregates say (``cpu_allocation_ratio`` and so on), or the
-    usual ones."""
+    """The ratios of a host: what an operator said of its inventories, or the least that its aggregates say
+    (``cpu_allocation_ratio`` and so on), or the usual ones."""
     found = []
-    for name, value in zip(("cpu", "ram", "disk"), usual, strict=True):
+    for name, resource_class, value in zip(("cpu", "ram", "disk"), OF_HOSTS, usual, strict=True):
+        if resource_class in host.said:
+            found.append(host.said[resource_class].allocation_ratio)
+            continue
         said = [
             one[f"{name}_allocation_ratio"] for one in host.aggregates if f"{name}_allocation_ratio" in one
         ]
@@ -104,4 +134,35 @@ def without_over_commit(host: HostFacts, usual: Ratios) -> HostFacts:
         "ram_allocation_ratio": f"{min(1.0, ratios.ram)}",
         "disk_allocation_ratio": f"{min(1.0, ratios.disk)}",
     }
-    return msgspec.structs.replace(host, aggregates=(*host.aggregates, least))
+    said = {
+        key: one
+        if key == VCPU
+        else msgspec.structs.replace(one, allocation_ratio=min(1.0, one.allocation_ratio))
+        for key, one in host.said.items()
+    }
+    return msgspec.structs.replace(host, aggregates=(*host.aggregates, least), said=said)
+
+
+def inventories_of(host: HostFacts, ratios: Ratios) -> dict[str, Inventory]:
+    """The CPUs, memory and disk of a host, with these ratios; a class of which it has nothing is not
+    among them. No server gets more than there is, whatever the ratio: it would wait for itself."""
+    found = {}
+    totals = (host.vcpus, host.memory_mib, host.disk_gib)
+    kept = (0, host.reserved_memory_mib, 0)
+    for resource_class, total, reserved, ratio in zip(OF_HOSTS, totals, kept, ratios, strict=True):
+        said = host.said.get(resource_class)
+        if total <= 0:
+            continue
+        if said is not None:
+            changes = {"total": total, "reserved": min(said.reserved, total), "allocation_ratio": ratio}
+            found[resource_class] = msgspec.structs.replace(said, **changes)
+        else:
+            found[resource_class] = Inventory(
+                total=total, reserved=min(reserved, total), max_unit=total, allocation_ratio=ratio
+            )
+    return found
+
+
+def used_of(host: HostFacts) -> dict[str, int]:
+    """The CPUs, memory and disk that a host has promised."""
+    return dict(zip(OF_HOSTS, (host.vcpus_used, host.memory_used_mib, host.disk_used_gib), strict=True))

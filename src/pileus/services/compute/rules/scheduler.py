@@ -7,13 +7,22 @@ deciding between equals, then the name. A soft policy of a server group goes bef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from pileus.services.compute.rules.candidates import candidates
 from pileus.services.compute.rules.filters import ALWAYS, CHOICE, USUAL, WHEN_FORCED
-from pileus.services.compute.rules.host_facts import HostFacts, Ratios, Wanted, ratios_of
+from pileus.services.compute.rules.host_facts import (
+    HostFacts,
+    Ratios,
+    Wanted,
+    inventories_of,
+    ratios_of,
+    used_of,
+)
+from pileus.services.compute.rules.providers import OF_HOSTS, Amounts
 
 __all__ = [
     "Choice",
@@ -55,11 +64,13 @@ class Refusal(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The outcome for one server: the host, or None; and why each other host could not be."""
+    """The outcome for one server: the host, or None; why each other host could not be; and what providers of
+    resources give besides CPUs, memory and disk."""
 
     chosen: HostFacts | None
     refusals: tuple[Refusal, ...]
     considered: int
+    resources: Mapping[str, Amounts] = {}
 
 
 def _soft(host: HostFacts, wanted: Wanted) -> int:
@@ -70,12 +81,9 @@ def _soft(host: HostFacts, wanted: Wanted) -> int:
 
 def _measures(host: HostFacts, ratios: Ratios) -> tuple[float, float, float, float]:
     """The measures that are weighed, in the order of Weights: the more the better."""
-    return (
-        host.memory_mib * ratios.ram - host.memory_used_mib,
-        host.vcpus * ratios.cpu - host.vcpus_used,
-        host.disk_gib * ratios.disk - host.disk_used_gib,
-        -host.busy,
-    )
+    has, used = inventories_of(host, ratios), used_of(host)
+    cpu, ram, disk = (has[key].capacity - used[key] if key in has else 0 for key in OF_HOSTS)
+    return (ram, cpu, disk, -host.busy)
 
 
 def _best(hosts: Sequence[HostFacts], wanted: Wanted, manner: Manner) -> HostFacts:
@@ -120,7 +128,14 @@ def choose(hosts: Iterable[HostFacts], wanted: Wanted, manner: Manner) -> Choice
         else:
             fitting.append(host)
     chosen = _best(fitting, wanted, manner) if fitting else None
-    return Choice(chosen, tuple(refusals), considered)
+    return Choice(chosen, tuple(refusals), considered, _given(chosen, wanted))
+
+
+def _given(host: HostFacts | None, wanted: Wanted) -> Mapping[str, Amounts]:
+    if host is None or wanted.question is None or host.landscape is None:
+        return {}
+    answers = candidates(host.landscape, wanted.question, [host.node_id])
+    return answers[0].amounts if answers else {}
 
 
 def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], manner: Manner) -> list[Choice]:
@@ -144,6 +159,10 @@ def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], manner: Ma
                 servers=host.servers + 1,
                 busy=host.busy + 1,
             )
+        if choice.resources and host.landscape is not None:
+            # others may share what this one was given, wherever they are
+            less = host.landscape.less(choice.resources)
+            now = {key: msgspec.structs.replace(one, landscape=less) for key, one in now.items()}
     return choices
 
 

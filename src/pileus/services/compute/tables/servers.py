@@ -9,9 +9,10 @@ that a resized one was, until that is confirmed, and is where one that is migrat
 ``carried`` says what its machine is made of, where that is not the image.
 
 ``allocations`` is what a host has promised to servers: written when a host is chosen, gone when the
-server is. ``server_migrations`` tells of resizes, migrations and evacuations, finished ones too: what a
-server was before and is after it, what the host that it is not on keeps free for it (``held_…``), and how far
-a live one has come.
+server is. ``resources`` has what providers of resources give besides CPUs, memory and disk: amounts by
+class, by the provider's id (None: nothing). ``server_migrations`` tells of resizes, migrations and
+evacuations, finished ones too: what a server was before and is after it, what the host that it is not on
+keeps free for it (``held_…``), and how far a live one has come.
 ``server_interfaces`` says which ports are a server's, in their order, and which of them were
 made for it (and go with it). ``server_volumes`` says which volumes it has, under which name in the machine
 (``target``), each by an attachment of the volume service; ``state`` is attaching, attached or detaching,
@@ -95,6 +96,7 @@ allocations = Table(
     Column("vcpus", Integer, nullable=False),
     Column("memory_mib", Integer, nullable=False),
     Column("disk_gib", Integer, nullable=False),
+    Column("resources", JsonText),
 )
 
 server_migrations = Table(
@@ -115,6 +117,7 @@ server_migrations = Table(
     Column("held_vcpus", Integer, nullable=False),
     Column("held_memory_mib", Integer, nullable=False),
     Column("held_disk_gib", Integer, nullable=False),
+    Column("held_resources", JsonText),
     Column("progress", JsonText),
     Column("user_id", String(64)),
     Column("project_id", Id),

@@ -41,7 +41,13 @@ from pileus.services.network.port_bindings.work import (
     binding_delete,
 )
 from pileus.services.network.ports.refusals import bindings_refused
-from pileus.services.network.qos.guarantees import guarantees_asked, guarantees_left
+from pileus.services.network.qos.guarantees import (
+    TUNNELLED,
+    guarantees_asked,
+    guarantees_carried,
+    guarantees_left,
+    guarantees_of_ports,
+)
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
@@ -72,6 +78,7 @@ from pileus.store.tx import Tx
 __all__ = [
     "MACHINE_BUILD",
     "MACHINE_ERROR",
+    "TUNNELLED",
     "KnownMachine",
     "NetworkConfig",
     "PortBindingNotFound",
@@ -89,7 +96,9 @@ __all__ = [
     "groups_by_id",
     "groups_named",
     "guarantees_asked",
+    "guarantees_carried",
     "guarantees_left",
+    "guarantees_of_ports",
     "host_addresses",
     "ip_allocations",
     "is_automatic",

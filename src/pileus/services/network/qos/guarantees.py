@@ -33,6 +33,7 @@ _of = ports.join(networks, networks.c.id == ports.c.network_id).join(
 _minima = rules.c.rule_type == MINIMUM_BANDWIDTH.name
 _card = (networks.c.physical_network, rules.c.direction)
 _ASKED = select(*_card, rules.c.amount).select_from(_of).where(_minima)
+_OF_PORTS = select(ports.c.id, *_card, rules.c.amount).select_from(_of).where(_minima, ports.c.host != "")
 _USED = (
     select(ports.c.host, *_card, func.sum(rules.c.amount).label("kbps"))
     .select_from(_of)
@@ -55,16 +56,31 @@ def guarantees_asked(tx: Tx, port_ids: Collection[str]) -> Rates:
     return found
 
 
-def guarantees_left(tx: Tx, but: Sequence[str] = ()) -> dict[str, Rates]:
-    """The bandwidth that hosts can still guarantee; ``but``: ports that do not count. Two statements."""
-    left: dict[str, Rates] = {}
+def guarantees_carried(tx: Tx) -> dict[str, Rates]:
+    """The bandwidth that hosts' cards carry; one statement."""
+    carried: dict[str, Rates] = {}
     for row in tx.rows(_AGENTS):
         said = row.configurations.get(BANDWIDTHS)
         for name, rates in said.items() if isinstance(said, dict) else ():
             for direction in (EGRESS, INGRESS):
                 rate = rates.get(direction) if isinstance(rates, dict) else None
                 if isinstance(rate, int) and rate > 0:
-                    left.setdefault(row.host, {})[f"{name} {direction}"] = rate
+                    carried.setdefault(row.host, {})[f"{name} {direction}"] = rate
+    return carried
+
+
+def guarantees_of_ports(tx: Tx, port_ids: Collection[str]) -> dict[str, Rates]:
+    """The least bandwidth of each of these ports that asks for some and is on a host; one statement."""
+    found: dict[str, Rates] = {}
+    if port_ids:
+        for row in tx.rows(_OF_PORTS.where(column_in(tx, ports.c.id, sorted(port_ids)))):
+            found.setdefault(row.id, {})[_key(row)] = int(row.amount)
+    return found
+
+
+def guarantees_left(tx: Tx, but: Sequence[str] = ()) -> dict[str, Rates]:
+    """The bandwidth that hosts can still guarantee; ``but``: ports that do not count. Two statements."""
+    left = guarantees_carried(tx)
     used = _USED.where(~column_in(tx, ports.c.id, sorted(but))) if but else _USED
     for row in tx.rows(used):
         rates = left.get(row.host, {})

@@ -27,8 +27,10 @@ from pileus.flow.chain import Chain, Step, Wait
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.compute.errors import PortBindingFailed
+from pileus.services.compute.nodes.providers import with_providers
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.asks import question_of, room_of
 from pileus.services.compute.rules.scheduler import Choice, Wanted, choose_many, sentence
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.chains.boot_volumes import (
@@ -91,6 +93,8 @@ def schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> No
     bandwidth = guarantees_asked(tx, given)
     hosts = with_bandwidth(tx, hosts, bandwidth)
     wanted = _wanted(tx, operation, building, bandwidth)
+    if any(one.question is not None for one in wanted):
+        hosts = with_providers(tx, hosts, config.manner.ratios)
     choices = choose_many(hosts, wanted, config.manner)
     placed = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is not None]
     refused = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is None]
@@ -124,9 +128,8 @@ def _wanted(
     group = group_wishes(tx, hints.get("group"))
     return [
         Wanted(
-            vcpus=server["vcpus"],
-            memory_mib=server["memory_mib"],
-            disk_gib=server["disk_gib"],
+            **room_of(server, server["flavor"]["extra_specs"]),
+            question=question_of(server["flavor"]["extra_specs"], data["image"]),
             zone=server["availability_zone"],
             host=data["host"],
             node=data["node"],
@@ -168,7 +171,7 @@ def _place(tx: Tx, context: Context, operation: Operation, placed: Sequence[tupl
                 ),
             )
         )
-        claims.append(claim_of(server, host.host))
+        claims.append(claim_of(server, host.host, choice.resources))
         happened.append(
             told(
                 context,

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import update
-
 from pileus.core.context import Context
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.providers import Given
 from pileus.services.compute.servers.chains.common import (
     Parts,
     begin,
@@ -35,9 +34,8 @@ from pileus.services.compute.servers.chains.migrations import (
     migration_set,
 )
 from pileus.services.compute.servers.chains.moved_volumes import volumes_move
-from pileus.services.compute.servers.chains.placing import host_choose, ports_move
+from pileus.services.compute.servers.chains.placing import claim_move, host_choose, ports_move
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.tables.servers import allocations
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
 
@@ -75,15 +73,18 @@ def _place(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None
         host=data["host"],
         excluded=(row.source_host,),
     )
-    migration_set(tx, context, row.id, status="pre-migrating", dest_host=chosen.host, dest_node=chosen.node)
-    after = _put_on(
+    after, before = _put_on(
         tx,
         context,
         server,
         {"host": chosen.host, "node": chosen.node, "availability_zone": chosen.zone},
         {"wanted": data["wanted"], "carried": None},
         parts,
+        chosen.given,
     )
+    place = {"dest_host": chosen.host, "dest_node": chosen.node}
+    # No host is named beside these resources, so nobody keeps them: if the server stays, it has them again.
+    migration_set(tx, context, row.id, status="pre-migrating", held_resources=before, **place)
     tx.emit(told(context, EVACUATE, operation, after, "schedule", detail=chosen.host))
 
 
@@ -94,14 +95,15 @@ def _put_on(
     place: dict[str, Any],
     others: dict[str, Any],
     parts: Parts,
-) -> Values:
+    given: Given | None,
+) -> tuple[Values, Given | None]:
     changes = {**place, **others, "generation": server["generation"] + 1, "in_place": False}
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
-    tx.execute(update(allocations).where(allocations.c.server_id == server["id"]).values(host=place["host"]))
+    before = claim_move(tx, after, given)
     ports_move(tx, context, after, place["host"], place["availability_zone"], parts)
     volumes_move(tx, context, after, place["host"])
     tx.emit(update_told(context, after, task_state=after["task_state"]))
-    return after
+    return after, before
 
 
 def _unplace(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
@@ -118,12 +120,12 @@ def _unplace(tx: Tx, context: Context, operation: Operation, parts: Parts) -> No
         "availability_zone": row.old_values["availability_zone"],
     }
     others = {"wanted": operation.data["was_wanted"], "carried": {"kind": "back"}}
-    _put_on(tx, context, server, place, others, parts)
+    _put_on(tx, context, server, place, others, parts, row.held_resources)
 
 
 def _settle(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     server = server_of(tx, operation)
-    migration_set(tx, context, operation.data["migration"], status="done")
+    migration_set(tx, context, operation.data["migration"], status="done", held_resources=None)
     if server is not None:
         tx.emit(told(context, EVACUATE, operation, server, "evacuated"))
 

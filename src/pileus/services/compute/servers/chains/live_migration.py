@@ -161,7 +161,7 @@ def _schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> d
         dest_host=chosen.host,
         dest_node=chosen.node,
         new_values={**row.new_values, "availability_zone": chosen.zone},
-        **held(chosen.host, server),
+        **held(chosen.host, server, chosen.given),
     )
     tx.emit(told(context, LIVE, operation, server, detail=chosen.host))
     return {**data, "dest": chosen.host}
@@ -278,7 +278,7 @@ def _switch(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
         "task_since": None,
     }
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
-    claim_move(tx, after)
+    claim_move(tx, after, row.held_resources)
     bindings_drop(tx, context, after, row.source_host, parts)
     migration_over(tx, context, row.id, "completed")
     action_finish(tx, context.now, [server["id"]], actions=(ACTION,), host=row.dest_host)

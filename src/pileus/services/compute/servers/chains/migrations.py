@@ -13,6 +13,8 @@ from pileus.core.ids import new_id
 from pileus.resource.declaration import Values
 from pileus.resource.event import event
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.asks import room_of
+from pileus.services.compute.rules.providers import Given
 from pileus.services.compute.servers.attached import ports_of
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.sweep import images_away
@@ -34,7 +36,13 @@ SIZED = ("flavor_id", "flavor", "vcpus", "memory_mib", "disk_gib", "hardware", "
 ENDED = ("confirmed", "reverted", "done", "failed", "error", "completed", "cancelled")
 """Statuses of migrations of which nothing is left to do."""
 
-_NOTHING_HELD = {"held_host": None, "held_vcpus": 0, "held_memory_mib": 0, "held_disk_gib": 0}
+_NOTHING_HELD = {
+    "held_host": None,
+    "held_vcpus": 0,
+    "held_memory_mib": 0,
+    "held_disk_gib": 0,
+    "held_resources": None,
+}
 
 
 def migration_begin(
@@ -74,13 +82,14 @@ def migration_set(tx: Tx, context: Context, migration_id: str, **values: Any) ->
     tx.execute(update(server_migrations).where(c.id == migration_id).values(**values, updated_at=context.now))
 
 
-def held(host: str, sized: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by which a host keeps room for a server of a size that is not on it."""
+def held(host: str, sized: Mapping[str, Any], given: Given | None = None) -> dict[str, Any]:
+    """Values by which a host keeps room for a server of a size that is not on it, and providers of resources
+    what they have given it."""
+    room = room_of(sized, sized["flavor"]["extra_specs"])
     return {
         "held_host": host,
-        "held_vcpus": sized["vcpus"],
-        "held_memory_mib": sized["memory_mib"],
-        "held_disk_gib": sized["disk_gib"],
+        **{f"held_{name}": amount for name, amount in room.items()},
+        "held_resources": given or None,
     }
 
 

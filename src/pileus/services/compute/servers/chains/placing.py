@@ -12,8 +12,11 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.resource.declaration import Values
 from pileus.services.compute.errors import PortBindingFailed
+from pileus.services.compute.nodes.providers import with_providers
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
+from pileus.services.compute.rules.asks import question_of, room_of
 from pileus.services.compute.rules.host_facts import without_over_commit
+from pileus.services.compute.rules.providers import Given
 from pileus.services.compute.rules.scheduler import HostFacts, Wanted, choose, sentence
 from pileus.services.compute.servers.attached import ports_of
 from pileus.services.compute.servers.chains.common import Parts
@@ -61,23 +64,27 @@ def group_wishes(tx: Tx, group_id: str | None, but: str = "") -> GroupWishes:
     return GroupWishes(group.policy, per_host, tuple(row.host for row in rows))
 
 
-def claim_of(server: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """The row by which a host promises a server its room."""
+def claim_of(server: Mapping[str, Any], host: str, given: Given | None = None) -> dict[str, Any]:
+    """The row by which a host promises a server its room, and ``given`` by providers of resources."""
     return {
         "server_id": server["id"],
         "host": host,
         "project_id": server["project_id"],
-        "vcpus": server["vcpus"],
-        "memory_mib": server["memory_mib"],
-        "disk_gib": server["disk_gib"],
+        **room_of(server, server["flavor"]["extra_specs"]),
+        "resources": given or None,
     }
 
 
-def claim_move(tx: Tx, server: Values) -> None:
-    """The host that a server is on now has promised it its room, and the one before has not."""
-    claim = claim_of(server, server["host"])
+def claim_move(tx: Tx, server: Values, given: Given | None = None) -> Given | None:
+    """The host that a server is on now has promised it its room, and the one before has not; returns what
+    providers of resources gave it before."""
+    before: Given | None = tx.scalar(
+        select(allocations.c.resources).where(allocations.c.server_id == server["id"])
+    )
+    claim = claim_of(server, server["host"], given)
     del claim["server_id"]
     tx.execute(update(allocations).where(allocations.c.server_id == server["id"]).values(**claim))
+    return before
 
 
 def with_bandwidth(
@@ -112,10 +119,14 @@ def host_choose(
     ports = [port["id"] for port in ports_of(tx, server["id"])]
     bandwidth = guarantees_asked(tx, ports)
     hosts = with_bandwidth(tx, hosts_for_scheduler(tx, config, context.now), bandwidth, but=ports)
+    properties = image["properties"] if image else {}
+    extra_specs = server["flavor"]["extra_specs"]
+    question = question_of(extra_specs, properties)
+    if question is not None:
+        hosts = with_providers(tx, hosts, config.manner.ratios)
     wanted = Wanted(
-        vcpus=server["vcpus"],
-        memory_mib=server["memory_mib"],
-        disk_gib=server["disk_gib"],
+        **room_of(server, extra_specs),
+        question=question,
         zone=zone,
         host=host,
         excluded=tuple(excluded),
@@ -123,17 +134,17 @@ def host_choose(
         policy=group.policy,
         per_host=group.per_host,
         group_hosts=group.hosts,
-        image=image["properties"] if image else {},
+        image=properties,
         project_id=server["project_id"],
         flavor=server["flavor"]["name"],
-        extra_specs=server["flavor"]["extra_specs"],
+        extra_specs=extra_specs,
     )
     if not over_commit:
         hosts = [without_over_commit(one, config.manner.ratios) for one in hosts]
     choice = choose(hosts, wanted, config.manner)
     if choice.chosen is None:
         raise NoValidHost(sentence(choice))
-    return choice.chosen
+    return msgspec.structs.replace(choice.chosen, given=choice.resources)
 
 
 def ports_move(

@@ -23,6 +23,7 @@ from pileus.core.errors import Conflict
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.providers import Given
 from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.chains.common import (
     NODE,
@@ -117,7 +118,7 @@ def _schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> d
         dest_host=chosen.host,
         dest_node=chosen.node,
         new_values={**row.new_values, "availability_zone": chosen.zone, "images": images},
-        **held(chosen.host, wanted),
+        **held(chosen.host, wanted, chosen.given),
     )
     changes = {"task_state": states.RESIZE_MIGRATING, "wanted": states.WANT_STOPPED}
     SERVER.change(tx, context, [Update(server, Values(changes))])
@@ -192,8 +193,9 @@ def _switch(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
     if moved:
         volumes_move(tx, context, after, row.dest_host)
-    claim_move(tx, after)
-    migration_set(tx, context, row.id, status="post-migrating", **held(row.source_host, row.old_values))
+    given = claim_move(tx, after, row.held_resources)
+    kept = held(row.source_host, row.old_values, given)
+    migration_set(tx, context, row.id, status="post-migrating", **kept)
     tx.emit(told(context, RESIZE, operation, after))
     tell_both(tx, context, after, row.source_host)
 
@@ -203,12 +205,13 @@ def _switch_back(tx: Tx, context: Context, operation: Operation, parts: Parts) -
     if server is None or not is_for(operation, server, TASKS) or server["kept_host"] is None:
         return
     row = migration_read(tx, operation.data["migration"])
-    _take_back(tx, context, server, row, parts)
-    migration_set(tx, context, row.id, **held(row.dest_host, row.new_values))
+    given = _take_back(tx, context, server, row, parts)
+    migration_set(tx, context, row.id, **held(row.dest_host, row.new_values, given))
 
 
-def _take_back(tx: Tx, context: Context, server: Values, row: Any, parts: Parts) -> None:
-    """The server is what it was, where it was, and its machine is the one that was kept there."""
+def _take_back(tx: Tx, context: Context, server: Values, row: Any, parts: Parts) -> Given | None:
+    """The server is what it was, where it was, and its machine is the one that was kept there; returns what
+    providers of resources gave to the other."""
     changes = {name: row.old_values[name] for name in SIZED} | {
         "host": row.source_host,
         "node": row.source_node,
@@ -224,8 +227,9 @@ def _take_back(tx: Tx, context: Context, server: Values, row: Any, parts: Parts)
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
     if row.dest_host != row.source_host:
         volumes_move(tx, context, after, row.source_host)
-    claim_move(tx, after)
+    given = claim_move(tx, after, row.held_resources)
     tell_both(tx, context, after, row.dest_host)
+    return given
 
 
 def _settle(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

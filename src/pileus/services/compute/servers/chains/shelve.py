@@ -231,7 +231,7 @@ def _place(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None
         "carried": None,
     }
     (server,) = SERVER.change(tx, context, [Update(server, Values(changes))])
-    tx.insert(allocations, [claim_of(server, chosen.host)])
+    tx.insert(allocations, [claim_of(server, chosen.host, chosen.given)])
     ports_move(tx, context, server, chosen.host, chosen.zone, parts)
     volumes_move(tx, context, server, chosen.host)
     tx.emit(told(context, UNSHELVE, operation, server, "schedule", detail=chosen.host))
