@@ -358,3 +358,17 @@ def test_a_volume_becomes_an_image(tmp_path: Path) -> None:
         assert answer.status == 400
 
     tell(story, tmp_path)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_names_of_nodes_and_pools_may_be_long(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        node, name = "n" * 250, "p" * 64
+        host = await api.host(node, pool(name))
+        volume = await api.make(host)
+        shown = await api.as_("admin").volume(volume["id"])
+        assert shown["os-vol-host-attr:host"] == f"{node}@{name}#{name}"
+        services = (await api.as_("admin")("GET", "/os-services?binary=cinder-volume")).json["services"]
+        assert [one["host"] for one in services] == [f"{node}@{name}"]
+
+    tell(story, tmp_path, kind)

@@ -63,6 +63,7 @@ from pileus.services.volume.volumes.deletion import volumes_delete
 from pileus.services.volume.volumes.lookup import volumes_held, volumes_of
 from pileus.services.volume.volumes.metadata import IMAGE_METADATA_ACTIONS, VOLUME_METADATA
 from pileus.services.volume.volumes.noun import volumes_noun
+from pileus.services.volume.volumes.reimaging import REIMAGES, reimage_actions
 from pileus.services.volume.volumes.retyping import RETYPES, retype_actions
 from pileus.services.volume.volumes.uploading import UPLOADS, upload_actions
 from pileus.services.volume.worker import VolumeWorker
@@ -151,6 +152,7 @@ def nouns(parts: Parts) -> tuple[Noun, ...]:
         CONNECTIONS,
         UPLOADS,
         RETYPES,
+        REIMAGES,
         volume_actions_noun(
             volume_actions(config),
             IMAGE_METADATA_ACTIONS,
@@ -158,6 +160,7 @@ def nouns(parts: Parts) -> tuple[Noun, ...]:
             connection_actions(config),
             upload_actions(config, parts.images),
             retype_actions(config),
+            reimage_actions(config),
         ),
         agents_noun(parts),
     )

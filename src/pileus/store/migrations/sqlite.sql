@@ -1330,6 +1330,7 @@ INSERT INTO "schema_revisions" VALUES('volume','0019_volumes_and_their_types_sna
 INSERT INTO "schema_revisions" VALUES('volume','0020_transfers_of_volumes');
 INSERT INTO "schema_revisions" VALUES('volume','0021_backups_of_volumes');
 INSERT INTO "schema_revisions" VALUES('volume','0022_groups_of_volumes');
+INSERT INTO "schema_revisions" VALUES('volume','0023_room_for_long_names_of_pools');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
@@ -1868,9 +1869,9 @@ CREATE TABLE volume_qos_specs (
 	CONSTRAINT pk_volume_qos_specs PRIMARY KEY (id), 
 	CONSTRAINT uq_volume_qos_specs_name UNIQUE (name)
 );
-CREATE TABLE volume_services (
+CREATE TABLE "volume_services" (
 	id VARCHAR(36) NOT NULL, 
-	host VARCHAR(255) NOT NULL, 
+	host VARCHAR(400) NOT NULL, 
 	binary VARCHAR(64) NOT NULL, 
 	disabled BOOLEAN NOT NULL, 
 	disabled_reason VARCHAR(255), 
@@ -1944,7 +1945,7 @@ CREATE TABLE volume_types (
 	CONSTRAINT pk_volume_types PRIMARY KEY (id), 
 	CONSTRAINT uq_volume_types_name UNIQUE (name)
 );
-CREATE TABLE volumes (
+CREATE TABLE "volumes" (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	user_id VARCHAR(64) NOT NULL, 
@@ -1967,7 +1968,7 @@ CREATE TABLE volumes (
 	encryption_key_id VARCHAR(36), 
 	metadata TEXT NOT NULL, 
 	image_metadata TEXT, 
-	host VARCHAR(255), 
+	host VARCHAR(400), 
 	node VARCHAR(255), 
 	pool VARCHAR(64), 
 	consumes_quota BOOLEAN NOT NULL, 

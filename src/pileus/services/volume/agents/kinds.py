@@ -24,6 +24,7 @@ from pileus.services.volume.snapshots.work import (
 from pileus.services.volume.volumes.creation import CREATE, finish_create
 from pileus.services.volume.volumes.deletion import DELETE, finish_delete
 from pileus.services.volume.volumes.growing import EXTEND, finish_extend
+from pileus.services.volume.volumes.reimaging import REIMAGE, finish_reimage
 from pileus.services.volume.volumes.uploading import UPLOAD, finish_upload
 from pileus.wire import volume as wire
 
@@ -39,6 +40,7 @@ ON_NODE: dict[str, OnNode] = {
     CREATE: OnNode(wire.CREATE, finish_create),
     DELETE: OnNode(wire.DELETE, finish_delete),
     EXTEND: OnNode(wire.EXTEND, finish_extend),
+    REIMAGE: OnNode(wire.REWRITE, finish_reimage),
     UPLOAD: OnNode(wire.UPLOAD, finish_upload),
     MAKE: OnNode(wire.SNAPSHOT, finish_snapshot),
     DROP: OnNode(wire.DELETE_SNAPSHOT, finish_drop),

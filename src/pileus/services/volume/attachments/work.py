@@ -29,7 +29,7 @@ CONNECTING = "connecting"
 """The status of a connection that the old actions made, which is nobody's attachment."""
 _FREE = (states.AVAILABLE, states.DOWNLOADING)
 _SHARED = (states.IN_USE, states.ATTACHING, states.RESERVED)
-_BUSY = (states.EXTENDING, states.UPLOADING, states.BACKING_UP)
+_BUSY = (states.EXTENDING, states.UPLOADING, states.BACKING_UP, states.DOWNLOADING)
 """States after which a volume is what it was before: that has to be what its attachments make of it then."""
 _c = volume_attachments.c
 _CONNECT = (

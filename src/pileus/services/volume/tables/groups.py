@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, String, Table
 
+from pileus.services.volume.tables.volumes import PoolHost
 from pileus.store.schema import Id, JsonText, Moment, Name, UserId, metadata
 
 volume_group_types = Table(
@@ -32,7 +33,7 @@ volume_groups = Table(
     Column("volume_types", JsonText, nullable=False),
     Column("group_snapshot_id", Id),
     Column("source_group_id", Id),
-    Column("host", String(400)),
+    Column("host", PoolHost),
     Column("node", Name),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment),

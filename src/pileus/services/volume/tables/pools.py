@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, String, Table, UniqueConstraint
 
+from pileus.services.volume.tables.volumes import PoolHost
 from pileus.store.schema import BigInt, Id, JsonText, LongText, Moment, Name, metadata
 
 volume_services = Table(
     "volume_services",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("host", Name, nullable=False),
+    Column("host", PoolHost, nullable=False),
     Column("binary", String(64), nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("disabled_reason", Name),

@@ -11,6 +11,9 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Tabl
 
 from pileus.store.schema import Id, JsonText, LongText, Moment, Name, UserId, metadata
 
+PoolHost = String(400)
+"""``NODE@POOL#POOL``: names of nodes may have 255 letters, those of pools 64."""
+
 volumes = Table(
     "volumes",
     metadata,
@@ -36,7 +39,7 @@ volumes = Table(
     Column("encryption_key_id", Id),
     Column("metadata", JsonText, nullable=False),
     Column("image_metadata", JsonText),
-    Column("host", Name),
+    Column("host", PoolHost),
     Column("node", Name),
     Column("pool", String(64)),
     Column("consumes_quota", Boolean, nullable=False),

@@ -105,7 +105,9 @@ def _from_volume(tx: Tx, request: Request, volume_id: str) -> Source:
     return source_of_volume(volume, volume["size"], {"source": "volume", "volume_id": volume_id})
 
 
-def _from_image(tx: Tx, request: Request, image_id: str, size: int) -> Source:
+def source_image(tx: Tx, request: Request, image_id: str, size: int) -> Source:
+    """An image that the caller may use as the beginning of a volume of ``size`` GiB. Raises ImageNotFound,
+    BadRequest."""
     image_id = image_id.rstrip("/").rpartition("/")[2]
     image = image_usable(tx, request.access, image_id)
     if image is None:
@@ -175,7 +177,7 @@ def _source(tx: Tx, request: Request, asked: Mapping[str, Any]) -> Source:
         return _from_snapshot(tx, request, key)
     if given[0] == "source_volid":
         return _from_volume(tx, request, key)
-    return _from_image(tx, request, key, asked.get("size") or 0)
+    return source_image(tx, request, key, asked.get("size") or 0)
 
 
 def _size(asked: Mapping[str, Any], source: Source) -> int:

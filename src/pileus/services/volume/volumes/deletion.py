@@ -28,7 +28,14 @@ from pileus.web.request import Request
 
 DELETE = "volume.delete"
 _BACKUP = "volume.backup"
-_SOURCES_OF = ("volume.create", "volume.snapshot", "volume.extend", "volume.restore", _BACKUP)
+_SOURCES_OF = (
+    "volume.create",
+    "volume.snapshot",
+    "volume.extend",
+    "volume.restore",
+    "volume.reimage",
+    _BACKUP,
+)
 
 _GOING = "The volume is being deleted."
 
