@@ -161,7 +161,7 @@ def test_all_volumes_are_kept_at_one_moment_and_come_again(kind: str, tmp_path: 
         assert (await api("DELETE", f"/snapshots/{snapshots[0]['id']}")).status == 400
         go = {"delete": {"delete-volumes": True}}
         assert (await api("POST", f"/groups/{group_id}/action", go)).status == 400
-        for source in ({"group_snapshot_id": key}, {"source_group_id": group_id}):
+        for source in ({"group_snapshot_id": key}, {"group_snapshot_id": None, "source_group_id": group_id}):
             answer = await api("POST", "/groups/action", {"create-from-src": {"name": "copy", **source}})
             assert answer.status == 202, answer
             copy = answer.json["group"]["id"]

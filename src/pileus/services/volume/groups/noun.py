@@ -13,8 +13,8 @@ from pileus.resource.declaration import Resource
 from pileus.resource.replies import LINKS, MOMENT, TEXT, TEXT_OR_NULL, UUID, UUID_OR_NULL, always, named
 from pileus.resource.types import Type, list_of
 from pileus.resource.versions import Version
+from pileus.services.volume.api import ID, at_least, enforce_own, flag, wrapped
 from pileus.services.volume.api import TEXT as TEXT_TYPE
-from pileus.services.volume.api import at_least, enforce_own, flag, wrapped
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.groups import snapshots, work
 from pileus.services.volume.groups.resource import GROUP, GROUP_SNAPSHOT
@@ -62,8 +62,8 @@ _FROM = types.dict_of(
     {
         "name": TEXT_TYPE,
         "description": TEXT_TYPE,
-        "source_group_id": types.uuid,
-        "group_snapshot_id": types.uuid,
+        "source_group_id": ID,
+        "group_snapshot_id": ID,
     }
 )
 _SNAPSHOT_BODY = wrapped(
