@@ -105,6 +105,9 @@ def test_a_volume_and_a_snapshot_that_are_there(tmp_path: Path) -> None:
         shown = await api.server(answer.json["server"]["id"])
         assert shown["status"] == "ACTIVE"
         assert shown["os-extended-volumes:volumes_attached"][0]["id"] == volume_id
+        body = {"server": {"name": "b", "flavorRef": "1", "networks": "none", **of_old}}
+        old_path = await api("POST", "/os-volumes_boot", body)
+        assert (old_path.status, "must be available" in str(old_path.json)) == (400, True), old_path
         again = await api.ask_for(imageRef="", networks="none", **of_old)
         assert (again.status, "must be available" in str(again.json)) == (400, True), again
         from_snapshot = {"source_type": "snapshot", "uuid": snapshot_id, "boot_index": 0}

@@ -225,7 +225,22 @@ def test_images_flavors_and_devices(tmp_path: Path) -> None:
                 (devices(root, {**volume, "disk_bus": "usb"}), 400, "usb is not available"),
                 (devices(root, {**volume, "device_type": "floppy"}), 400, "floppy is not available"),
                 (devices(root, {**volume, "destination_type": "local"}), 400, "Mapping volume to local"),
-                (devices(root, {"source_type": "blank", "guest_format": "swap"}), 400, "A local disk"),
+                (
+                    devices(root, {"source_type": "blank", "guest_format": "swap", "volume_size": 1}),
+                    400,
+                    "Swap drive requested is larger",
+                ),
+                (
+                    devices(root, {"source_type": "blank", "volume_size": 1}),
+                    400,
+                    "Ephemeral disks requested are larger",
+                ),
+                (
+                    devices(root, *[{"source_type": "blank", "guest_format": "swap"}] * 2),
+                    400,
+                    "More than one swap drive",
+                ),
+                (devices(root, *[{"source_type": "blank"}] * 4), 400, "more local devices than"),
                 (devices(root, volume, min_count=2), 400, "to multiple instances"),
                 (
                     devices(root, {"source_type": "blank", "destination_type": "local", "boot_index": 0}),
@@ -235,8 +250,24 @@ def test_images_flavors_and_devices(tmp_path: Path) -> None:
                 ({"block_device_mapping": [{"volume_id": "x"}], "networks": "none"}, 400, "is not a 'uuid'"),
             ],
         )
+        local = {"flavor": {"name": "local", "id": "l", "ram": 64, "vcpus": 1, "disk": 1, "swap": 64}}
+        local["flavor"]["OS-FLV-EXT-DATA:ephemeral"] = 2
+        assert (await admin("POST", "/flavors", local)).status == 200
+        blank = {"source_type": "blank"}
+        await _refused(
+            api,
+            [
+                (devices(root, {**blank, "volume_size": 1}, flavorRef="l"), 400, "not the flavor's whole"),
+                (
+                    devices(root, {**blank, "guest_format": "swap", "volume_size": 64}, flavorRef="l"),
+                    400,
+                    "A disk for swap",
+                ),
+            ],
+        )
         assert (await admin.ask_for(flavorRef="z", networks="none")).status == 202
         assert (await api.ask_for(**devices(root))).status == 202
+        assert (await api.ask_for(**devices(root, {**blank, "volume_size": 2}, flavorRef="l"))).status == 202
         assert (
             await api.ask_for(**devices(root, {"no_device": True, "device_name": "/dev/vdc"}))
         ).status == 202

@@ -79,8 +79,7 @@ def devices_decide(
 ) -> list[dict[str, Any]]:
     """The volumes that each server is to have, as the boot's steps read them. Raises BadRequest."""
     volumes = [one for one in devices if not one.local]
-    if len(volumes) < len(devices):
-        raise NotHereYet(what="A local disk beside those of the flavor")
+    _check_local([one for one in devices if one.local], flavor["OS-FLV-EXT-DATA:ephemeral"], flavor["swap"])
     if not volumes:
         return []
     if servers > 1 and any(one.source == VOLUME for one in volumes):
@@ -99,6 +98,22 @@ def devices_decide(
     if names is None:
         raise bad_device("The machine has no place for so many disks.")
     return [_decided(one, facts, name) for one, name in zip(volumes, names, strict=True)]
+
+
+def _check_local(devices: Sequence[Device], ephemeral_gib: int, swap_mib: int) -> None:
+    """BadRequest for local disks that a flavor does not give; the one that it gives is made anyway."""
+    empty = [one for one in devices if not one.swap]
+    if sum(one.size or ephemeral_gib for one in empty) > ephemeral_gib:
+        raise bad_device(
+            "Ephemeral disks requested are larger than the instance type allows. If no size is given in one "
+            "block device mapping, flavor ephemeral size will be used."
+        )
+    if any(one.size > swap_mib for one in devices if one.swap):
+        raise bad_device("Swap drive requested is larger than instance type allows.")
+    if len(empty) > 1 or any(one.size not in (0, ephemeral_gib) for one in empty):
+        raise NotHereYet(what="An ephemeral disk that is not the flavor's whole")
+    if any(one.size for one in devices if one.swap):
+        raise NotHereYet(what="A disk for swap")
 
 
 def _decided(device: Device, facts: DeviceFacts, target: str) -> dict[str, Any]:

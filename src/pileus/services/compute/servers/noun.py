@@ -333,6 +333,17 @@ def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
             statements=40,
             status=202,
         ),
+        route(  # the same under the name that it had for servers with volumes
+            "POST",
+            "/v2.1/os-volumes_boot",
+            handlers.create,
+            "create",
+            "Create servers that begin from volumes",
+            body=ByVersion(create_body),
+            reply=replies.CREATED,
+            statements=40,
+            status=202,
+        ),
         route(
             "GET",
             f"{every}/detail",
