@@ -80,6 +80,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
     bus: str | None = None
     swap: bool = False
+    of_image: bool = False
+    """Whether an image names it, and not who asks for the server."""
 
     @property
     def boots(self) -> bool:
@@ -242,7 +244,7 @@ def devices_of_image(properties: Mapping[str, str]) -> list[Device]:
         entries = msgspec.json.decode(text, type=list[dict[str, Any]])
         if str(properties.get("bdm_v2", "")).lower() not in ("true", "1"):
             parsed = OLD_TYPE.parse([_without_none(one) for one in entries])
-            return _from_old(parsed, "")
+            return [msgspec.structs.replace(one, of_image=True) for one in _from_old(parsed, "")]
         devices = []
         for one in entries:
             if one.get("no_device"):
@@ -251,7 +253,7 @@ def devices_of_image(properties: Mapping[str, str]) -> list[Device]:
             asked = {name: one[name] for name in _OF_IMAGES if one.get(name) is not None}
             (form,) = _IN_IMAGES.parse([{**asked, **({"uuid": key} if key else {})}])
             _check_form(form, "")
-            devices.append(_device(form))
+            devices.append(msgspec.structs.replace(_device(form), of_image=True))
     except (msgspec.DecodeError, BadValue):
         raise bad_device("the mapping in the image's properties can't be read.") from None
     check_order(devices)

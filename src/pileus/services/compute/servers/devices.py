@@ -57,19 +57,30 @@ def device_facts_read(tx: Tx, access: Access, devices: Sequence[Device]) -> Devi
     volumes = [one for one in devices if not one.local]
     if not volumes:
         return DeviceFacts()
-    images = {one.key: image_usable(tx, access, one.key) for one in volumes if one.source == IMAGE}
+    project_id = access.context.project_id or ""
+    # whoever owns an image writes any id into it: an administrator's rights are not his
+    foreign = {one.key for one in volumes if one.of_image}
     existing = volumes_usable(tx, access, [one.key for one in volumes if one.source == VOLUME])
+    snapshots = snapshots_usable(tx, access, [one.key for one in volumes if one.source == SNAPSHOT])
+    images = {
+        key: image
+        for key in sorted({one.key for one in volumes if one.source == IMAGE})
+        if (image := image_usable(tx, access, key)) is not None
+    }
     for volume in existing.values():
         must_be_shareable(access, volume)
-    project_id = access.context.project_id or ""
     types = {
         name: type_usable(tx, project_id, name)
         for name in sorted({one.volume_type for one in volumes if one.volume_type})
     }
+
+    def may(key: str, owner: str | None, public: bool = False) -> bool:
+        return key not in foreign or owner == project_id or public
+
     return DeviceFacts(
-        existing,
-        snapshots_usable(tx, access, [one.key for one in volumes if one.source == SNAPSHOT]),
-        {key: image for key, image in images.items() if image is not None},
+        {key: one for key, one in existing.items() if may(key, one["project_id"])},
+        {key: one for key, one in snapshots.items() if may(key, one.project_id)},
+        {key: one for key, one in images.items() if may(key, one["owner"], one["visibility"] == "public")},
         {name: type_id for name, type_id in types.items() if type_id is not None},
     )
 

@@ -103,6 +103,7 @@ class SnapshotFacts(NamedTuple):
     """A snapshot; ``of``: its volume."""
 
     id: str
+    project_id: str
     status: str
     size_gib: int
     of: Values
@@ -114,7 +115,7 @@ def snapshots_usable(tx: Tx, access: Access, snapshot_ids: Sequence[str]) -> dic
     found = {key: row for key, row in rows.items() if _is_his(access, row.project_id)}
     volumes = volumes_of(tx, sorted({row.volume_id for row in found.values()}))
     return {
-        key: SnapshotFacts(key, row.status, row.size_gib, volumes[row.volume_id])
+        key: SnapshotFacts(key, row.project_id, row.status, row.size_gib, volumes[row.volume_id])
         for key, row in found.items()
     }
 
