@@ -180,7 +180,9 @@ def test_a_server_that_is_on_no_host_gets_volumes_with_its_next(tmp_path: Path) 
             api.clock.advance(1)
             answer = await api("POST", path, {"volumeAttachment": {"volumeId": volume_id}})
             assert answer.status == 200, answer
-            assert (await volumes.shown(volume_id))["status"] == "reserved"
+            volume = await volumes.shown(volume_id)
+            assert (volume["status"], len(volume["attachments"])) == ("in-use", 1)
+            assert (await volumes.storage.state((volume_id,))).volumes[0].exports == ()
         api.clock.advance(1)
         assert (await api("DELETE", f"{path}/{gone}")).status == 202
         assert (await volumes.shown(gone))["status"] == "available"

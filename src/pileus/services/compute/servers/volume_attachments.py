@@ -38,6 +38,7 @@ from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.services.compute.tables.servers import server_volumes
 from pileus.services.compute.uses.volume import (
     InvalidVolume,
+    attachment_complete,
     attachment_connect,
     attachment_reserve,
     attachments_end,
@@ -134,7 +135,10 @@ class VolumeHandlers:
             "created_at": request.context.now,
         }
         tx.insert(server_volumes, [row])
-        # one that is on no host gets it with its next
+        if server["host"] is None:
+            # it gets it with its next host; clients wait for a volume that is in use
+            held = volume_held(tx, volume["id"])
+            attachment_complete(tx, request.context, held, made["id"], f"/dev/{target}")
         action_begin(tx, request.context, [server["id"]], "attach_volume", done=server["host"] is None)
         if server["host"] is not None:
             begin_attach(tx, request.context, server, made["id"], volume["id"], self._parts)
