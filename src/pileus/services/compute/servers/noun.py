@@ -306,6 +306,14 @@ def servers_noun(handlers: ServerHandlers) -> Noun:
     return Noun(name="server", rules=_RULES, extensions=_EXTENSIONS, routes=_routes(handlers))
 
 
+_CREATION: dict[str, Any] = {
+    "body": ByVersion(create_body),
+    "reply": replies.CREATED,
+    "statements": 40,
+    "status": 202,
+}
+
+
 def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
     every, one = "/v2.1/servers", "/v2.1/servers/{id}"
 
@@ -322,27 +330,15 @@ def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
             reply=ByVersion(replies.brief_list),
             statements=10,
         ),
+        route("POST", every, handlers.create, "create", "Create servers", **_CREATION),
+        # the same under the name that it had for servers with volumes
         route(
-            "POST",
-            every,
-            handlers.create,
-            "create",
-            "Create servers",
-            body=ByVersion(create_body),
-            reply=replies.CREATED,
-            statements=40,
-            status=202,
-        ),
-        route(  # the same under the name that it had for servers with volumes
             "POST",
             "/v2.1/os-volumes_boot",
             handlers.create,
             "create",
-            "Create servers that begin from volumes",
-            body=ByVersion(create_body),
-            reply=replies.CREATED,
-            statements=40,
-            status=202,
+            "Create servers of volumes",
+            **_CREATION,
         ),
         route(
             "GET",
