@@ -88,6 +88,35 @@ def test_hints_of_facts_and_neighbourhood(tmp_path: Path) -> None:
             answer = await api.ask_for(hints=hints)
             assert answer.status == 400 and words in answer.message, (hints, answer)
 
+    tell(story, tmp_path, config=ComputeConfig(filters=(*USUAL, "JsonFilter")))
+
+
+def test_members_read_how_many_hosts_were_refused_and_no_names(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        await api.a_network()
+        for name in ("h1", "h2"):
+            await api.host(name, memory_mib=256)
+        # a query tells nothing of hosts where nobody has chosen that filter
+        answer = await api.ask_for(hints={"query": '["=", "$host", "h1"]'})
+        assert answer.status == 202
+        await api.conductor().work()
+        path = f"/servers/{answer.json['server']['id']}"
+        fault = (await api("GET", path)).json["server"]["fault"]["message"]
+        assert fault == "No valid host was found. Of 2 hosts RamFilter refused 2."
+        for person, names in (("alice", False), ("admin", True)):
+            told = (await api.as_(person)("GET", f"{path}/os-pileus-timeline")).json
+            assert ("h1" in json.dumps(told)) is names
+
+    tell(story, tmp_path)
+
+
+def test_members_are_not_told_where_a_server_is(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        await api.a_network()
+        server = await api.boot(await api.host("h1"))
+        told = (await api("GET", f"/servers/{server['id']}/os-pileus-timeline")).json
+        assert "a host of 1 hosts" in json.dumps(told) and "h1" not in json.dumps(told)
+
     tell(story, tmp_path)
 
 

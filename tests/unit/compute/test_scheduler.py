@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pileus.services.compute.rules.filters import CHOICE
 from pileus.services.compute.rules.host_query import BadQuery, holds, read_query_hint
 from pileus.services.compute.rules.requirements import meets
 from pileus.services.compute.rules.scheduler import (
@@ -138,7 +139,7 @@ def wanted(**facts: Any) -> Wanted:
 def test_a_refusal_has_its_filter_and_numbers(
     facts: dict[str, Any], asks: dict[str, Any], name: str, words: str
 ) -> None:
-    choice = choose([host(**facts)], wanted(**asks), Manner())
+    choice = choose([host(**facts)], wanted(**asks), Manner(filters=tuple(CHOICE)))
     assert choice.chosen is None
     ((refused, filter_name, reason),) = choice.refusals
     assert (refused, filter_name) == ("h1", name)
@@ -191,7 +192,8 @@ def test_soft_policies_only_prefer() -> None:
 
 def test_the_sentence_counts_and_stays_short() -> None:
     choice = choose([host(f"h{n}", memory_mib=1) for n in range(50)], wanted(), Manner())
-    text = sentence(choice)
+    assert sentence(choice) == "No valid host was found. Of 50 hosts RamFilter refused 50."
+    text = sentence(choice, named=True)
     assert text.startswith("No valid host was found. Of 50 hosts RamFilter refused 50. h0: 512 MiB")
     assert text.endswith("and 47 more.")
     assert sentence(choose([], wanted(), Manner())).endswith("There are no hosts that run servers.")

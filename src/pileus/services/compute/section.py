@@ -17,17 +17,17 @@ FilterName = Literal[
     "ServerGroupAffinityFilter",
     "ServerGroupAntiAffinityFilter",
     "SimpleCIDRAffinityFilter",
-    "JsonFilter",
     "AggregateInstanceExtraSpecsFilter",
     "AggregateImagePropertiesIsolation",
     "AggregateMultiTenancyIsolation",
     "AggregateTypeAffinityFilter",
+    "JsonFilter",
     "IoOpsFilter",
     "NumInstancesFilter",
 ]
 """The filters of ``rules/filters.py`` that may be chosen: this file is read without them."""
 
-USUAL_FILTERS: tuple[FilterName, ...] = get_args(FilterName)[:-2]
+USUAL_FILTERS: tuple[FilterName, ...] = get_args(FilterName)[:-3]
 
 
 class ComputeSection(Section, frozen=True):

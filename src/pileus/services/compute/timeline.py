@@ -7,7 +7,8 @@ server's ports stand in one list. A step that was reported twice (a lost answer)
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from pileus.services.compute.replies import COUNT, MOMENT, NUMBER, TEXT, TEXT_BY
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.lookup import find_server
+from pileus.services.compute.tables.nodes import compute_nodes
 from pileus.store.column_in import column_in
 from pileus.store.event import events
 from pileus.store.operations import DONE, Operation, operation_list_all
@@ -149,16 +151,38 @@ def _progress(chain: Chain, one: Operation) -> Progress:
     )
 
 
-def _read(tx: Tx, request: Request) -> tuple[list[Entry], list[Progress]]:
+def _read(tx: Tx, request: Request) -> tuple[list[Entry], list[Progress], list[str]]:
     server = find_server(tx, request, deleted=True)
-    return timeline_read(tx, server["id"]), progress_read(tx, server)
+    c = compute_nodes.c
+    rows = tx.rows(select(c.host, c.hypervisor_hostname))
+    hosts = sorted({name for row in rows for name in row})
+    return timeline_read(tx, server["id"]), progress_read(tx, server), hosts
+
+
+def _unnamer(hosts: list[str]) -> Callable[[str], str]:
+    """Make the function that takes the names of hosts out of a text; the longest go first."""
+    if not hosts:
+        return str
+    names = "|".join(re.escape(one) for one in sorted(hosts, key=len, reverse=True))
+    pattern = re.compile(rf"(?<![\w.-])({names})(?![\w-])")
+    return lambda text: pattern.sub("a host", text)
 
 
 async def show_timeline(request: Request) -> Reply:
     """The timeline of one server, also of a deleted one. Hosts are shown to administrators only."""
-    entries, operations = await request.read(_read, request)
+    entries, operations, hosts = await request.read(_read, request)
     if not request.access.allows("os_compute_api:os-extended-server-attributes"):
-        entries = [msgspec.structs.replace(one, host=None, refused=[]) for one in entries]
+        unnamed = _unnamer(hosts)
+        entries = [
+            msgspec.structs.replace(
+                one, host=None, refused=[], detail=unnamed(one.detail), error=unnamed(one.error)
+            )
+            for one in entries
+        ]
+        operations = [
+            msgspec.structs.replace(one, error=unnamed(one.error) if one.error else one.error)
+            for one in operations
+        ]
     return Reply.json({"timeline": entries, "operations": operations})
 
 

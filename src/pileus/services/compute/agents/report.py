@@ -168,7 +168,7 @@ def _servers(
             tx,
             context,
             several,
-            f"Build of instance failed on {host}: {text}",
+            f"Build of instance failed: {text}",
             network=parts.network,
             volumes=parts.volumes,
         )

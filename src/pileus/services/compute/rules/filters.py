@@ -268,17 +268,17 @@ CHOICE: dict[str, Filter] = {
     "ServerGroupAffinityFilter": _affinity_filter,
     "ServerGroupAntiAffinityFilter": _anti_affinity_filter,
     "SimpleCIDRAffinityFilter": _near_filter,
-    "JsonFilter": _query_filter,
     "AggregateInstanceExtraSpecsFilter": _aggregate_specs_filter,
     "AggregateImagePropertiesIsolation": _aggregate_images_filter,
     "AggregateMultiTenancyIsolation": _tenancy_filter,
     "AggregateTypeAffinityFilter": _flavors_filter,
+    "JsonFilter": _query_filter,
     "IoOpsFilter": _busy_filter,
     "NumInstancesFilter": _count_filter,
 }
 """Those that the settings choose from."""
 
-USUAL = tuple(name for name in CHOICE if name not in ("IoOpsFilter", "NumInstancesFilter"))
+USUAL = tuple(name for name in CHOICE if name not in ("JsonFilter", "IoOpsFilter", "NumInstancesFilter"))
 
 WHEN_FORCED = frozenset({"RequestedHostFilter", "AvailabilityZoneFilter", "ResourcesFilter"})
 """The filters that are asked where the administrator forced a host."""

@@ -166,8 +166,9 @@ def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], manner: Ma
     return choices
 
 
-def sentence(choice: Choice, limit: int = 3) -> str:
-    """Why there is no host, short enough for a fault: how many each filter refused, and examples."""
+def sentence(choice: Choice, named: bool = False, limit: int = 3) -> str:
+    """Why there is no host, short enough for a fault: how many each filter refused. ``named``: with examples
+    by their names and numbers, which are for administrators."""
     if not choice.considered:
         return "No valid host was found. There are no hosts that run servers."
     first: dict[str, Refusal] = {}
@@ -177,7 +178,10 @@ def sentence(choice: Choice, limit: int = 3) -> str:
     for refusal in first.values():
         counted[refusal.filter] = counted.get(refusal.filter, 0) + 1
     by_filter = ", ".join(f"{name} refused {count}" for name, count in sorted(counted.items()))
+    counts = f"No valid host was found. Of {choice.considered} hosts {by_filter}."
+    if not named:
+        return counts
     shown = list(first.values())[:limit]
     examples = "; ".join(f"{one.host}: {one.reason}" for one in shown)
     more = f"; and {len(first) - limit} more" if len(first) > limit else ""
-    return f"No valid host was found. Of {choice.considered} hosts {by_filter}. {examples}{more}."
+    return f"{counts} {examples}{more}."

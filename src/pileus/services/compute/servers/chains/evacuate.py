@@ -72,6 +72,7 @@ def _place(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None
         zone=server["pinned_availability_zone"],
         host=data["host"],
         excluded=(row.source_host,),
+        named=True,
     )
     after, before = _put_on(
         tx,

@@ -133,6 +133,7 @@ def target_choose(tx: Tx, context: Context, server: Values, host: str | None, pa
             host=host,
             excluded=(server["host"], *unfit),
             over_commit=False,
+            named=True,
         )
     except NoValidHost as none:
         if not unfit:

@@ -108,10 +108,12 @@ def host_choose(
     host: str | None = None,
     excluded: Sequence[str] = (),
     over_commit: bool = True,
+    named: bool = False,
 ) -> HostFacts:
     """Choose a host for a server (its values are the room that it needs). Raises NoValidHost with the
     reasons. Holds the lock of claims until the transaction ends. ``over_commit`` False: memory and disk must
-    be free, whatever a host may promise."""
+    be free, whatever a host may promise. ``named``: the reasons name hosts, since administrators alone
+    ask for this."""
     tx.lock(CLAIMS)
     config = parts.config
     group = group_wishes(tx, server["group_id"], server["id"])
@@ -143,7 +145,7 @@ def host_choose(
         hosts = [without_over_commit(one, config.manner.ratios) for one in hosts]
     choice = choose(hosts, wanted, config.manner)
     if choice.chosen is None:
-        raise NoValidHost(sentence(choice))
+        raise NoValidHost(sentence(choice, named))
     return msgspec.structs.replace(choice.chosen, given=choice.resources)
 
 

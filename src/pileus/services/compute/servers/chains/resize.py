@@ -105,6 +105,7 @@ def _schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> d
         zone=server["pinned_availability_zone"],
         host=data["host"],
         excluded=() if stays else (source,),
+        named=row.kind == MIGRATION,
     )
     images = {}
     if chosen.host != source:
