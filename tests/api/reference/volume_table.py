@@ -186,6 +186,8 @@ OPERATIONS: Operations = {
     "/v3/types/{id}/extra_specs": {},
     "/v3/types/{id}/os-volume-type-access": {},
     "/v3/default-types": {},
+    "/v3/clusters": {},
+    "/v3/clusters/detail": {},
     **_ADMINS,
     "/v3/os-availability-zone": {},
     "/v3/extensions": {},

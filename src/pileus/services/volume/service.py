@@ -35,6 +35,7 @@ from pileus.services.volume.attachments.work import (
     volume_set,
 )
 from pileus.services.volume.backups.noun import backups_noun
+from pileus.services.volume.cleanup import cleanup_noun
 from pileus.services.volume.config import VolumeConfig, from_settings
 from pileus.services.volume.errors import InvalidVolume, QuotaError
 from pileus.services.volume.events import CONNECTED, MADE, RESIZED
@@ -163,6 +164,7 @@ def nouns(parts: Parts) -> tuple[Noun, ...]:
             reimage_actions(config),
         ),
         agents_noun(parts),
+        cleanup_noun(config),
     )
 
 
