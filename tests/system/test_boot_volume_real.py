@@ -37,6 +37,12 @@ def delete(guests: Guests, server: str) -> None:
     until(lambda: server not in str(guests.api.call("GET", f"{COMPUTE}/servers")["servers"]))
 
 
+def become(guests: Guests, server: str, action: dict[str, object], wanted: str) -> None:
+    guests.api.call("POST", f"{COMPUTE}/servers/{server}/action", action)
+    until(lambda: guests.server("on-volume")["status"] in (wanted, "ERROR"), BOOTED_WITHIN_S)
+    assert guests.server("on-volume")["status"] == wanted, guests.server("on-volume")
+
+
 def status(guests: Guests, volume: str) -> str:
     return str(guests.api.call("GET", f"{VOLUME}/volumes/{volume}")["volume"]["status"])
 
@@ -69,6 +75,20 @@ def test_a_guest_lives_on_a_volume(guests: Guests) -> None:
     until(lambda: status(guests, made) == "available", BOOTED_WITHIN_S)
     assert "vdb" not in guests.shell("cat /proc/partitions")
 
+    # It becomes another machine on this host and goes back, leaves the host and comes again.
+    was = guests.api.call("GET", f"{COMPUTE}/flavors/{flavor}")["flavor"]
+    size = {"ram": was["ram"] + 128, "vcpus": was["vcpus"], "disk": was["disk"]}
+    larger = {"flavor": {"name": "larger", "id": "larger", **size}}
+    guests.api.call("POST", f"{COMPUTE}/flavors", larger)
+    become(guests, server, {"resize": {"flavorRef": "larger"}}, "VERIFY_RESIZE")
+    memory = int(guests.shell("grep MemTotal /proc/meminfo").split()[1])
+    assert memory > was["ram"] * 1024, "it has more than all that it had"
+    guests.shell("echo larger >> /root/mark && sync")
+    become(guests, server, {"revertResize": None}, "ACTIVE")
+    become(guests, server, {"shelve": None}, "SHELVED_OFFLOADED")
+    become(guests, server, {"unshelve": None}, "ACTIVE")
+    assert guests.shell("cat /root/mark") == "written\nlarger\n"
+
     copied = guests.image_of(server, "of-volume")
     until(
         lambda: all(
@@ -77,6 +97,6 @@ def test_a_guest_lives_on_a_volume(guests: Guests) -> None:
     )
     delete(guests, server)  # its volume stays, since it has a snapshot
     make(guests, "copy", flavor, imageRef=copied)
-    assert guests.shell("cat /root/mark") == "written\n"
+    assert guests.shell("cat /root/mark") == "written\nlarger\n"
     # it is told who it is now after it has let us in
     until(lambda: guests.shell("hostname") == "copy\n", BOOTED_WITHIN_S)

@@ -89,6 +89,8 @@ def devices_decide(
     devices: Sequence[Device], facts: DeviceFacts, flavor: Values, hardware: Mapping[str, Any], servers: int
 ) -> list[dict[str, Any]]:
     """The volumes that each server is to have, as the boot's steps read them. Raises BadRequest."""
+    if not devices:
+        return []
     volumes = [one for one in devices if not one.local]
     _check_local([one for one in devices if one.local], flavor["OS-FLV-EXT-DATA:ephemeral"], flavor["swap"])
     if not volumes:
