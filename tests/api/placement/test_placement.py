@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+from tests import databases
 from tests.api.compute.cloud import P1, Cloud
 from tests.api.compute.test_scheduling import placed
 from tests.api.placement.cloud import NEW, Placement, tell
@@ -61,7 +63,8 @@ def test_hosts_are_providers_and_servers_consumers(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
-def test_what_an_operator_says_of_a_host_is_obeyed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_what_an_operator_says_of_a_host_is_obeyed(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud, placement: Placement) -> None:
         await api.a_network()
         await api.host("h1")
@@ -89,10 +92,11 @@ def test_what_an_operator_says_of_a_host_is_obeyed(tmp_path: Path) -> None:
         shown = (await api.as_("admin").at("2.87")("GET", "/os-hypervisors/detail")).json["hypervisors"][0]
         assert shown["memory_mb_used"] == 15800 + 512
 
-    tell(story, tmp_path)
+    tell(story, tmp_path, kind=kind)
 
 
-def test_flavors_ask_for_resources_and_traits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_flavors_ask_for_resources_and_traits(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud, placement: Placement) -> None:
         await api.a_network()
         for name, memory in (("h1", 32768), ("h2", 16384)):
@@ -140,7 +144,7 @@ def test_flavors_ask_for_resources_and_traits(tmp_path: Path) -> None:
         after = (await placement.get(f"/resource_providers/{await placement.host('h1')}/usages"))["usages"]
         assert after["VCPU"] == before["VCPU"] and after["MEMORY_MB"] == before["MEMORY_MB"] + 512
 
-    tell(story, tmp_path)
+    tell(story, tmp_path, kind=kind)
 
 
 def test_several_servers_of_one_request_share_what_there_is(tmp_path: Path) -> None:
@@ -159,7 +163,8 @@ def test_several_servers_of_one_request_share_what_there_is(tmp_path: Path) -> N
     tell(story, tmp_path)
 
 
-def test_a_move_takes_what_it_needs_and_gives_back_what_it_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_move_takes_what_it_needs_and_gives_back_what_it_had(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud, placement: Placement) -> None:
         await api.a_network()
         hosts = {name: await api.host(name) for name in ("h1", "h2")}
@@ -202,7 +207,7 @@ def test_a_move_takes_what_it_needs_and_gives_back_what_it_had(tmp_path: Path) -
         (taken,) = [key for key, amount in zip(cards, await used(), strict=True) if amount]
         assert await takers(placement, taken) == {server["id"]}
 
-    tell(story, tmp_path)
+    tell(story, tmp_path, kind=kind)
 
 
 def test_cards_are_providers_below_their_host(tmp_path: Path) -> None:
@@ -231,7 +236,8 @@ def test_cards_are_providers_below_their_host(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
-def test_versions_and_errors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_versions_and_errors(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud, placement: Placement) -> None:
         root = (await placement("GET", "/")).json["versions"][0]
         assert (root["min_version"], root["max_version"]) == ("1.0", "1.39")
@@ -281,10 +287,11 @@ def test_versions_and_errors(tmp_path: Path) -> None:
         assert (await placement("DELETE", f"/allocations/{CONSUMER}")).status == 404
         assert (await placement("DELETE", f"/resource_providers/{key}")).status == 204
 
-    tell(story, tmp_path)
+    tell(story, tmp_path, kind=kind)
 
 
-def test_inventories_and_what_is_taken_move_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_inventories_and_what_is_taken_move_together(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud, placement: Placement) -> None:
         above = await placement.provider(1, VCPU=4, DISK_GB=10)
         below = await placement.provider(2, above)
@@ -322,7 +329,7 @@ def test_inventories_and_what_is_taken_move_together(tmp_path: Path) -> None:
         assert (await placement.get(f"/resource_providers/{above}/usages"))["usages"] == {"DISK_GB": 1}
         assert (await placement.get(f"/resource_providers/{below}/usages"))["usages"] == {"VCPU": 2}
 
-    tell(story, tmp_path)
+    tell(story, tmp_path, kind=kind)
 
 
 def test_what_was_told_of_a_host_goes_with_it(tmp_path: Path) -> None:
