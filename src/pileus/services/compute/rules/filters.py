@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pileus.services.compute.rules.candidates import candidates, lacking
-from pileus.services.compute.rules.host_facts import HostFacts, Ratios, Wanted, inventories_of, used_of
+from pileus.services.compute.rules.host_facts import HostFacts, Ratios, Wanted, stock_of
 from pileus.services.compute.rules.host_query import holds
-from pileus.services.compute.rules.providers import DISK_GB, MEMORY_MB, VCPU, out_of_units
+from pileus.services.compute.rules.providers import out_of_units
 from pileus.services.compute.rules.requirements import meets
 
 MAX_IO_OPS, MAX_SERVERS = 8, 50
@@ -46,38 +46,39 @@ def _requested_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | 
     return None
 
 
-def _room(host: HostFacts, wanted: Wanted, ratios: Ratios, resource_class: str) -> str | None:
-    more, (what, unit) = wanted.amounts()[resource_class], _UNITS[resource_class]
+def _room(host: HostFacts, ratios: Ratios, position: int, more: int, used: int) -> str | None:
     if not more:
         return None
-    inventory = inventories_of(host, ratios).get(resource_class)
-    if inventory is None:
+    what, unit = _UNITS[position]
+    stock = stock_of(host, ratios, position)
+    if stock is None:
         return f"{more} {unit} of {what} wanted, the host has none"
-    used, capacity = used_of(host)[resource_class], inventory.capacity
+    capacity = stock.capacity
     if more + used > capacity:
         return (
             f"{more} {unit} of {what} wanted, {max(0, capacity - used)} {unit} free "
-            f"({used} of {capacity} promised, ratio {inventory.allocation_ratio:g})"
+            f"({used} of {capacity} promised, ratio {stock.allocation_ratio:g})"
         )
-    refused = out_of_units(inventory, more)
+    refused = out_of_units(stock, more)
     return f"{what}: {refused}" if refused else None
 
 
-_UNITS = {VCPU: ("CPU", "cores"), MEMORY_MB: ("memory", "MiB"), DISK_GB: ("disk", "GiB")}
+_UNITS = (("CPU", "cores"), ("memory", "MiB"), ("disk", "GiB"))
+"""The words for those of ``OF_HOSTS``."""
 
 
 def _cores_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
     if wanted.vcpus > host.vcpus:
         return f"{wanted.vcpus} virtual CPUs wanted, the host has {host.vcpus}"
-    return _room(host, wanted, ratios, VCPU)
+    return _room(host, ratios, 0, wanted.vcpus, host.vcpus_used)
 
 
 def _memory_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    return _room(host, wanted, ratios, MEMORY_MB)
+    return _room(host, ratios, 1, wanted.memory_mib, host.memory_used_mib)
 
 
 def _disk_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    return _room(host, wanted, ratios, DISK_GB)
+    return _room(host, ratios, 2, wanted.disk_gib, host.disk_used_gib)
 
 
 def _resources_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:

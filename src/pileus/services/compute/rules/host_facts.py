@@ -10,7 +10,6 @@ import msgspec
 
 from pileus.services.compute.rules.candidates import Question
 from pileus.services.compute.rules.providers import (
-    DISK_GB,
     MEMORY_MB,
     OF_HOSTS,
     VCPU,
@@ -99,10 +98,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     question: Question | None = None
     """The wish for resources besides CPUs, memory and disk."""
 
-    def amounts(self) -> Amounts:
-        """The room that it needs, by resource class."""
-        return {VCPU: self.vcpus, MEMORY_MB: self.memory_mib, DISK_GB: self.disk_gib}
-
 
 def ratios_of(host: HostFacts, usual: Ratios) -> Ratios:
     """The ratios of a host: what an operator said of its inventories, or the least that its aggregates say
@@ -143,24 +138,30 @@ def without_over_commit(host: HostFacts, usual: Ratios) -> HostFacts:
     return msgspec.structs.replace(host, aggregates=(*host.aggregates, least), said=said)
 
 
+def stock_of(host: HostFacts, ratios: Ratios, position: int) -> Inventory | None:
+    """The stock that a host has of one of ``OF_HOSTS``, with these ratios; None where it has nothing.
+
+    No server gets more than there is, whatever the ratio: it would wait for itself.
+    """
+    total = (host.vcpus, host.memory_mib, host.disk_gib)[position]
+    if total <= 0:
+        return None
+    said = host.said.get(OF_HOSTS[position]) if host.said else None
+    if said is not None:
+        changes = {"total": total, "reserved": min(said.reserved, total)}
+        return msgspec.structs.replace(said, **changes, allocation_ratio=ratios[position])
+    reserved = min(host.reserved_memory_mib, total) if position == _MEMORY else 0
+    return Inventory(total=total, reserved=reserved, max_unit=total, allocation_ratio=ratios[position])
+
+
+_MEMORY = OF_HOSTS.index(MEMORY_MB)
+
+
 def inventories_of(host: HostFacts, ratios: Ratios) -> dict[str, Inventory]:
-    """The CPUs, memory and disk of a host, with these ratios; a class of which it has nothing is not
-    among them. No server gets more than there is, whatever the ratio: it would wait for itself."""
-    found = {}
-    totals = (host.vcpus, host.memory_mib, host.disk_gib)
-    kept = (0, host.reserved_memory_mib, 0)
-    for resource_class, total, reserved, ratio in zip(OF_HOSTS, totals, kept, ratios, strict=True):
-        said = host.said.get(resource_class)
-        if total <= 0:
-            continue
-        if said is not None:
-            changes = {"total": total, "reserved": min(said.reserved, total), "allocation_ratio": ratio}
-            found[resource_class] = msgspec.structs.replace(said, **changes)
-        else:
-            found[resource_class] = Inventory(
-                total=total, reserved=min(reserved, total), max_unit=total, allocation_ratio=ratio
-            )
-    return found
+    """The CPUs, memory and disk of a host, with these ratios; a class of which it has nothing is not among
+    them."""
+    found = zip(OF_HOSTS, (stock_of(host, ratios, position) for position in range(3)), strict=True)
+    return {name: stock for name, stock in found if stock is not None}
 
 
 def used_of(host: HostFacts) -> dict[str, int]:

@@ -18,11 +18,10 @@ from pileus.services.compute.rules.host_facts import (
     HostFacts,
     Ratios,
     Wanted,
-    inventories_of,
     ratios_of,
-    used_of,
+    stock_of,
 )
-from pileus.services.compute.rules.providers import OF_HOSTS, Amounts
+from pileus.services.compute.rules.providers import Amounts
 
 __all__ = [
     "Choice",
@@ -81,9 +80,13 @@ def _soft(host: HostFacts, wanted: Wanted) -> int:
 
 def _measures(host: HostFacts, ratios: Ratios) -> tuple[float, float, float, float]:
     """The measures that are weighed, in the order of Weights: the more the better."""
-    has, used = inventories_of(host, ratios), used_of(host)
-    cpu, ram, disk = (has[key].capacity - used[key] if key in has else 0 for key in OF_HOSTS)
-    return (ram, cpu, disk, -host.busy)
+    cpu, ram, disk = (stock_of(host, ratios, position) for position in range(3))
+    return (
+        ram.capacity - host.memory_used_mib if ram else 0,
+        cpu.capacity - host.vcpus_used if cpu else 0,
+        disk.capacity - host.disk_used_gib if disk else 0,
+        -host.busy,
+    )
 
 
 def _best(hosts: Sequence[HostFacts], wanted: Wanted, manner: Manner) -> HostFacts:
