@@ -248,6 +248,7 @@ def test_an_image_of_a_volume_backed_server_names_snapshots_and_boots(tmp_path: 
         rows = image_properties
         for text, reason in (
             ("[1]", "can't be read"),
+            ('[{"a": ' + "[" * 9999, "can't be read"),
             ('[{"source_type": "snapshot", "snapshot_id": "../x", "boot_index": 0}]', "can't be read"),
             ('[{"source_type": "volume", "boot_index": 0}]', "Missing device UUID."),
             (f'[{{"source_type": "snapshot", "snapshot_id": "{IMAGE}", "boot_index": 0}}]', "failed to get"),
@@ -292,6 +293,7 @@ def test_volumes_are_reached_through_the_compute_api_of_old(tmp_path: Path) -> N
         assert (await api("DELETE", path)).status == 202
         await volumes.storage.pass_()
         assert (await api.as_("bob")("GET", f"/os-volumes/{made['id']}")).status == 404
+        assert (await api("GET", "/os-volumes/summary")).status == 404
         assert (await api("DELETE", f"/os-volumes/{made['id']}")).status == 202
         for wrong in ({}, {"size": "0"}, {"size": "#$%"}, {"size": 1, "snapshot_id": IMAGE}):
             answer = await api("POST", "/os-volumes", {"volume": wrong})

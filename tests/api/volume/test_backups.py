@@ -284,6 +284,7 @@ def test_a_record_makes_a_backup_known_again(kind: str, tmp_path: Path) -> None:
         for bad in (
             {"backup-record": record},
             {"backup-record": {**record, "backup_url": "?"}},
+            {"backup-record": {**record, "backup_url": base64.b64encode(b'{"a":' + b"[" * 9999).decode()}},
             {"backup-record": {**record, "backup_service": "swift"}},
             _changed(record, id=NOBODY, location="../../etc"),
             _changed(record, id="x"),

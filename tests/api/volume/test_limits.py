@@ -34,6 +34,25 @@ CASES: dict[str, tuple[str, dict[str, str], int, dict[str, int]]] = {
         1,
         {"read_iops_sec": 5, "read_iops_sec_max": 9, "read_iops_sec_max_length": 2, "size_iops_sec": 1},
     ),
+    "a burst below what the volume's size gives": (
+        "front-end",
+        {"read_iops_sec_per_gb": "5", "read_iops_sec_max": "9", "read_iops_sec_max_length": "2"},
+        2,
+        {"read_iops_sec": 10},
+    ),
+    "a burst that QEMU can't count": (
+        "front-end",
+        {
+            "read_iops_sec": "5",
+            "read_iops_sec_max": "9",
+            "read_iops_sec_max_length": "4294967296",
+            "write_bytes_sec": "1000",
+            "write_bytes_sec_max": "1000000000",
+            "write_bytes_sec_max_length": "1000001",
+        },
+        1,
+        {"read_iops_sec": 5, "read_iops_sec_max": 9, "write_bytes_sec": 1000, "write_bytes_sec_max": 10**9},
+    ),
     "a length without a burst": (
         "front-end",
         {"read_iops_sec": "5", "read_iops_sec_max_length": "2"},
@@ -60,3 +79,9 @@ def test_what_a_hypervisor_can_t_keep_is_said() -> None:
     assert objection("both", {"total_bytes_sec": "1", "write_bytes_sec": "1"}) is not None
     assert objection("both", {"total_bytes_sec": "1", "write_iops_sec": "1"}) is None
     assert objection("back-end", {"read_iops_sec": "many"}) is None
+    burst = {"read_iops_sec": "10", "read_iops_sec_max": "9"}
+    assert objection("both", burst) == "read_iops_sec_max is below read_iops_sec"
+    long = {"read_iops_sec": "5", "read_iops_sec_max": "9", "read_iops_sec_max_length": "4294967296"}
+    assert "max_length is too long" in (objection("both", long) or "")
+    assert objection("both", {**burst, "read_iops_sec_max": "10", "read_iops_sec_max_length": "60"}) is None
+    assert objection("both", {"read_iops_sec_per_gb": "10", "read_iops_sec_max": "9"}) is None

@@ -372,3 +372,14 @@ def test_names_of_nodes_and_pools_may_be_long(kind: str, tmp_path: Path) -> None
         assert [one["host"] for one in services] == [f"{node}@{name}"]
 
     tell(story, tmp_path, kind)
+
+
+def test_fields_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        await api.host()
+        for version, later in (("3.12", {"group_id": {"a": 1}}), ("3.46", {"backup_id": NOBODY})):
+            answer = await api.at(version).ask_for(1, colour="red", **later)
+            assert answer.status == 202, answer
+            assert (await api.at("3.13").ask_for(1, group_id=NOBODY)).status == 404
+
+    tell(story, tmp_path)

@@ -25,7 +25,18 @@ from pileus.services.compute.servers.server_spec import ServerSpec
 CONTEXT = Context(now=ManualClock().now(), user_id="u", project_id="p", roles=("member",))
 RULES = (*rules({"servers:create:zero_disk_flavor": ADMIN}), ATTACH_EXTERNAL)
 ACCESS = Access(Policies({"compute": (*BASE_RULES, *RULES)}, {}).of("compute"), CONTEXT, NOVA)
-FLAVOR = Values({"id": "1", "name": "m", "vcpus": 1, "ram": 512, "disk": 1, "extra_specs": {}})
+FLAVOR = Values(
+    {
+        "id": "1",
+        "name": "m",
+        "vcpus": 1,
+        "ram": 512,
+        "disk": 1,
+        "swap": 0,
+        "OS-FLV-EXT-DATA:ephemeral": 0,
+        "extra_specs": {},
+    }
+)
 IMAGE = Values(
     {
         "id": "i", "status": "active", "min_ram": 0, "min_disk": 0, "size": 1, "disk_format": "qcow2",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pileus.core.errors import Fault, NotFound
+from pileus.core.names import is_uuid
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.services.compute.paging import offset, page_size
@@ -177,8 +178,16 @@ def _whole(made: Mapping[str, Any]) -> dict[str, Any]:
     return {"attachments": [], "metadata": {}, "volume_type": None, "snapshot_id": None, **made}
 
 
-async def _show(request: Request, kind: _Kind) -> Reply:
+def _key(request: Request, kind: _Kind) -> str:
+    """The id in the path: no other word is a thing, though paths of the volume service have some."""
     key = request.path["id"]
+    if not is_uuid(key):
+        raise kind.missing(id=key)
+    return key
+
+
+async def _show(request: Request, kind: _Kind) -> Reply:
+    key = _key(request, kind)
     try:
         found = await request.forward(VOLUMES, "GET", f"{kind.path}/{key}")
     except NotFound:
@@ -187,7 +196,7 @@ async def _show(request: Request, kind: _Kind) -> Reply:
 
 
 async def _delete(request: Request, kind: _Kind) -> Reply:
-    key = request.path["id"]
+    key = _key(request, kind)
     try:
         await request.forward(VOLUMES, "DELETE", f"{kind.path}/{key}")
     except NotFound:

@@ -254,7 +254,7 @@ def devices_of_image(properties: Mapping[str, str]) -> list[Device]:
             (form,) = _IN_IMAGES.parse([{**asked, **({"uuid": key} if key else {})}])
             _check_form(form, "")
             devices.append(msgspec.structs.replace(_device(form), of_image=True))
-    except (msgspec.DecodeError, BadValue):
+    except (msgspec.DecodeError, RecursionError, BadValue):
         raise bad_device("the mapping in the image's properties can't be read.") from None
     check_order(devices)
     return devices

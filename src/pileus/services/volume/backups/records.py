@@ -87,7 +87,7 @@ def _read(asked: dict[str, Any]) -> _Record:
         record = msgspec.json.decode(text, type=_Record)
         METADATA.parse(record.metadata)
         parse_time(record.data_timestamp)
-    except (binascii.Error, msgspec.DecodeError, ValueError) as error:
+    except (binascii.Error, msgspec.DecodeError, RecursionError, ValueError) as error:
         raise _bad(f"{error}.") from None
     if not all(map(is_uuid, (record.id, record.stored_as, record.volume_id))):
         raise _bad("its ids are none.")

@@ -24,6 +24,8 @@ _NUMBERS = frozenset(
     }
 )
 _LARGEST = 10**15
+_LONGEST_S = 2**32 - 1
+"""QEMU's greatest numbers."""
 
 
 def objection(consumer: str, specs: Mapping[str, str]) -> str | None:
@@ -37,7 +39,25 @@ def objection(consumer: str, specs: Mapping[str, str]) -> str | None:
         total, parts = _named(specs, f"total_{unit}"), [f"{side}_{unit}" for side in _SIDES]
         if total and any(_named(specs, part) for part in parts):
             return f"total_{unit} can't be limited together with {' or '.join(parts)}"
+    return next(filter(None, (_burst_objection(specs, rate) for rate in _RATES)), None)
+
+
+def _burst_objection(specs: Mapping[str, str], rate: str) -> str | None:
+    burst, seconds = _burst(specs, rate)
+    if rate in specs and burst and burst < int(specs[rate]):
+        return f"{rate}_max is below {rate}"
+    if not _can_last(burst, seconds):
+        return f"{rate}_max_length is too long: {seconds}"
     return None
+
+
+def _burst(numbers: Mapping[str, str] | Mapping[str, int], rate: str) -> tuple[int, int]:
+    """The burst of a rate and its seconds; 0 where it has none."""
+    return int(numbers.get(f"{rate}_max", 0)), int(numbers.get(f"{rate}_max_length", 0))
+
+
+def _can_last(burst: int, seconds: int) -> bool:
+    return seconds <= _LONGEST_S and burst * seconds <= _LARGEST
 
 
 def _named(specs: Mapping[str, str], rate: str) -> bool:
@@ -65,16 +85,19 @@ def front_end(consumer: str, specs: Mapping[str, str], size_gib: int) -> dict[st
 
 
 def limits_of(consumer: str, specs: Mapping[str, str], size_gib: int) -> dict[str, int]:
-    """The same as numbers by libvirt's names, without what QEMU would refuse: zeros, which limit nothing, and
-    bursts of what has no limit."""
+    """The same as numbers by libvirt's names, without what QEMU would refuse: zeros, which limit nothing,
+    bursts of what has no limit or that are below it (it may grow with the volume), and their lengths."""
     told = front_end(consumer, specs, size_gib)
     found = {key: number for key, number in _numbers(told) if number}
 
     def is_limited(key: str) -> bool:
         if key == "size_iops_sec":
             return any(rate.endswith("iops_sec") and rate in found for rate in _RATES)
-        rate, _, burst = key.partition("_max")
-        return rate in found and (burst != "_length" or f"{rate}_max" in found)
+        rate, is_burst, end = key.partition("_max")
+        if rate not in found or not is_burst:
+            return rate in found
+        burst, seconds = _burst(found, rate)
+        return burst >= found[rate] and (end != "_length" or _can_last(burst, seconds))
 
     return {key: number for key, number in found.items() if is_limited(key)}
 

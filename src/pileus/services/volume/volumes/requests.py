@@ -51,10 +51,13 @@ def create_body(version: Version) -> Type:
         fields["group_id"] = ID
     if at_least(version, "3.47"):
         fields["backup_id"] = ID
-    additional = None if at_least(version, "3.53") else types.anything
-    return types.dict_of(
-        {"volume": types.dict_of(fields, additional=additional), HINTS: _HINTS}, required=("volume",)
-    )
+    volume = types.dict_of(fields)
+    if not at_least(version, "3.53"):
+        volume = types.normalised(
+            types.dict_of(fields, additional=types.anything),
+            lambda asked: {name: asked[name] for name in asked if name in fields},
+        )
+    return types.dict_of({"volume": volume, HINTS: _HINTS}, required=("volume",))
 
 
 def _parse_update(value: Any) -> Any:
