@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement
@@ -50,8 +50,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 ALLOWED = Decision(True)
-CONDITIONS = 512
-"""So many are remembered."""
+KEPT = 2048
+"""So many conditions are remembered, and so much else."""
+
+T = TypeVar("T")
 
 
 def scope_of(context: Context) -> str:
@@ -59,6 +61,12 @@ def scope_of(context: Context) -> str:
     if context.system_scope:
         return "system"
     return "project" if context.domain_id is None else "domain"
+
+
+def _keep(known: dict[Any, Any], key: Hashable, value: Any) -> None:
+    if len(known) >= KEPT:
+        known.clear()
+    known[key] = value
 
 
 def _caller(context: Context) -> Hashable:
@@ -102,6 +110,7 @@ class Enforcer:
             self._needs_target[name] = self._reads_target(tree)
         self._for_rows = {name: self._caller_first(tree) for name, tree in self._trees.items()}
         self._conditions: dict[Any, ColumnElement[bool] | bool] = {}
+        self._remembered: dict[Any, Any] = {}
 
     def __contains__(self, rule_name: str) -> bool:
         return rule_name in self._checks
@@ -148,9 +157,16 @@ class Enforcer:
         known = self._conditions.get(key)
         if known is None:
             known = self.condition(rule_name, context, columns())
-            if len(self._conditions) >= CONDITIONS:
-                self._conditions.clear()
-            self._conditions[key] = known
+            _keep(self._conditions, key, known)
+        return known
+
+    def remembered(self, kind: Hashable, context: Context, find: Callable[[], T]) -> T:
+        """Something else that rules and the caller alone decide, remembered for him; ``kind`` says what."""
+        key = kind, _caller(context)
+        known: T | None = self._remembered.get(key)
+        if known is None:
+            known = find()
+            _keep(self._remembered, key, known)
         return known
 
     def _caller_first(self, node: Node) -> Node:

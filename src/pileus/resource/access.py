@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, false
 
@@ -15,6 +15,10 @@ from pileus.resource.wording import Wording
 
 _OWNERSHIP = frozenset({"id", "project_id", "tenant_id", "domain_id", "user_id"})
 _NOTHING: Mapping[str, Any] = {}
+
+T = TypeVar("T")
+Visible = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
+"""Attributes that a caller sees, and which of them (with their rules) are asked row by row."""
 
 
 class Access:
@@ -30,7 +34,7 @@ class Access:
         self.context = context
         self.wording = wording
         self._answers: dict[str, bool] = {}
-        self._visible: dict[int, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {}
+        self._visible: dict[int, Visible] = {}
 
     def allows(self, rule: str, target: Mapping[str, Any] | None = None) -> bool:
         """Whether the rule lets this caller; asked once where the target does not matter."""
@@ -96,23 +100,32 @@ class Access:
             return false()
         return condition
 
-    def visible(self, resource: Resource) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    def remembered(self, kind: Hashable, find: Callable[[], T]) -> T:
+        """Something that rules and the caller alone decide, found once for all his requests."""
+        return self.policy.remembered(kind, self.context, find)
+
+    def visible(self, resource: Resource) -> Visible:
         """The attributes this caller sees, and which of them (with their rules) are asked row by row."""
         known = self._visible.get(id(resource))
         if known is None:
-            names, guards = [], []
-            for name, attribute in resource.attributes.items():
-                if not attribute.visible or not within(attribute.versions, self.version):
-                    continue
-                if attribute.guarded_view:
-                    rule = resource.attribute_rule("get", name)
-                    if self.policy.needs_target(rule):
-                        guards.append((name, rule))
-                    elif not self.allows(rule):
-                        continue
-                names.append(name)
-            known = self._visible[id(resource)] = (tuple(names), tuple(guards))
+            kind = "visible", resource, self.version
+            known = self.remembered(kind, lambda: self._find_visible(resource))
+            self._visible[id(resource)] = known
         return known
+
+    def _find_visible(self, resource: Resource) -> Visible:
+        names, guards = [], []
+        for name, attribute in resource.attributes.items():
+            if not attribute.visible or not within(attribute.versions, self.version):
+                continue
+            if attribute.guarded_view:
+                rule = resource.attribute_rule("get", name)
+                if self.policy.needs_target(rule):
+                    guards.append((name, rule))
+                elif not self.allows(rule):
+                    continue
+            names.append(name)
+        return tuple(names), tuple(guards)
 
 
 def target_of_update(original: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, select
 from pileus.core.context import Context
 from pileus.resource.declaration import Loader, Resource, Seen, Values
 from pileus.store.column_in import FEW, column_in
+from pileus.store.kept import kept
 from pileus.store.schema import JsonText, raw_json
 from pileus.store.tx import Tx
 
@@ -152,13 +153,16 @@ def _stored(resource: Resource) -> Plan:
     return known
 
 
-def _fetch_few(tx: Tx, resource: Resource, wanted: Plan, *, lock: bool) -> Select[Any]:
-    """The statement that fetches by a few keys alone, kept: most units begin with it."""
-    known: Select[Any] | None = resource.plans.get(("fetch", tx.dialect, lock))
-    if known is None:
+def _fetch_few(
+    tx: Tx, resource: Resource, wanted: Plan, visible: ColumnElement[bool] | None, *, lock: bool
+) -> Select[Any]:
+    """The statement that fetches by a few keys and what is visible, kept: most units begin with it."""
+
+    def make() -> Select[Any]:
         few = resource.columns[resource.key].in_(bindparam("few_keys", expanding=True))
-        known = resource.plans["fetch", tx.dialect, lock] = _fetching(tx, resource, wanted, [few], lock=lock)
-    return known
+        return _fetching(tx, resource, wanted, [few] if visible is None else [few, visible], lock=lock)
+
+    return kept(("fetch", tx.dialect, lock), (resource, wanted, visible), make)
 
 
 def _fetching(
@@ -179,9 +183,11 @@ def fetch(
     *,
     lock: bool = False,
     bare: bool = False,
+    visible: ColumnElement[bool] | None = None,
 ) -> list[Values]:
     """The values of all attributes that are stored, for units of work; ``lock`` takes the rows FOR UPDATE.
-    ``bare``: without those that loaders know, a statement each.
+    ``bare``: without those that loaders know, a statement each. ``visible`` is a condition of the policy's,
+    which is the same object for each request of a caller.
 
     Raises RuntimeError when a unit that only reads wants a lock: SQLite would not tell, others would refuse.
     """
@@ -190,9 +196,11 @@ def fetch(
     wanted = _stored(resource)
     conditions = list(where)
     if keys is not None and len(keys) <= FEW and not conditions:
-        rows = tx.rows(_fetch_few(tx, resource, wanted, lock=lock), {"few_keys": list(keys)})
+        rows = tx.rows(_fetch_few(tx, resource, wanted, visible, lock=lock), {"few_keys": list(keys)})
     else:
         if keys is not None:
             conditions.append(column_in(tx, resource.columns[resource.key], keys))
+        if visible is not None:
+            conditions.append(visible)
         rows = tx.rows(_fetching(tx, resource, wanted, conditions, lock=lock))
     return [Values(one) for one in wanted.dictionaries(rows, () if bare else wanted.load(tx, rows))]

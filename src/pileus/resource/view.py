@@ -87,8 +87,10 @@ class Page:
         statement: Callable[[Sequence[Any]], Select[Any]],
         fields: Sequence[str],
         decorate: Decorate | None = None,
+        *,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Read; ``statement`` makes the SELECT of the columns that it is given."""
+        """Read; ``statement`` makes the SELECT of the columns that it is given, with ``parameters``."""
         self._access = access
         self._decorate = decorate
         self._resource = resource
@@ -97,7 +99,9 @@ class Page:
         self._chosen = not access.visible(resource)[1]
         names = chosen(access, resource, fields) if self._chosen else tuple(resource.attributes)
         self._plan = plan(resource, names, as_json=self._chosen)
-        self._rows = tx.rows(statement(self._plan.columns_for(access.context)))
+        shown = self._plan
+        columns = access.remembered(("columns", shown), lambda: shown.columns_for(access.context))
+        self._rows = tx.rows(statement(columns), parameters)
         self._loaded = self._plan.load(tx, self._rows)
         self.keys = self._plan.keys(self._rows)
 

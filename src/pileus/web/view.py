@@ -32,6 +32,8 @@ class Page(view.Page):
         resource: Resource,
         statement: Callable[[Sequence[Any]], Select[Any]],
         fields: Sequence[str],
+        *,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         decorate = request.dialect.decorator(request, resource)
-        super().__init__(tx, request.access, resource, statement, fields, decorate)
+        super().__init__(tx, request.access, resource, statement, fields, decorate, parameters=parameters)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from pileus.core.errors import NotFound
 from pileus.resource.declaration import Resource, Values
-from pileus.resource.listing import Listing, page_statement
 from pileus.resource.rows import fetch
 from pileus.store.column_in import column_in
+from pileus.store.kept import kept
 from pileus.store.tx import Tx
 from pileus.web.crud.declared import Crud
 from pileus.web.parse import parent_values
@@ -38,20 +39,30 @@ def get_handler(crud: Crud) -> Handler:
 def get_one(tx: Tx, request: Request, crud: Crud, fields: Sequence[str]) -> dict[str, Any]:
     """Return the view of the one that the path names; raises the resource's NotFound."""
     resource, key = crud.resource, key_of(request, crud)
-
-    def statement(columns: Sequence[Any]) -> Select[Any]:
-        where = [
-            resource.columns[resource.key] == key,
-            *scope(request, resource, "get"),
-            *_among(request, crud),
-        ]
-        return page_statement(tx, resource, columns, Listing(where=where), resource.not_found(str(key)))
-
-    views = [] if key is None else Page(tx, request, resource, statement, fields).views()
+    values = {**parent_values(resource, request), resource.key: key}
+    named = {name: value for name, value in values.items() if name in resource.columns}
+    statement = partial(_statement_of_one, request, crud, tuple(named))
+    views = [] if key is None else Page(tx, request, resource, statement, fields, parameters=named).views()
     if not views:
         find_parents(tx, request, resource, [parent_values(resource, request)])
         raise missing(request, crud)
     return views[0] if crud.view is None else crud.view(request, "get", views[0])
+
+
+def _statement_of_one(
+    request: Request, crud: Crud, named: tuple[str, ...], columns: Sequence[Any]
+) -> Select[Any]:
+    """The SELECT of one, by parameters that are ``named`` as its columns."""
+    resource, visible = crud.resource, request.access.visibility(crud.resource, "get")
+
+    def make(more: Sequence[ColumnElement[bool]] = ()) -> Select[Any]:
+        where = [resource.columns[name] == bindparam(name) for name in named]
+        where += [*crud.where, *more, *([] if visible is None else [visible])]
+        return select(*columns).select_from(resource.source).where(*where)
+
+    if crud.visible is not None:
+        return make(crud.visible(request))
+    return kept(("one", named), (columns, crud, visible), make)
 
 
 def find(
@@ -74,8 +85,11 @@ def find_seen(
     """The same, of a declaration with options."""
     resource = crud.resource
     wanted = key if key is not None else key_of(request, crud)
-    where = [*scope(request, resource, "get"), *_among(request, crud)]
-    found = [] if wanted is None else fetch(tx, resource, [wanted], where, lock=lock, bare=bare)
+    where = [*_parents(request, resource), *_among(request, crud)]
+    visible = request.access.visibility(resource, "get")
+    found = (
+        [] if wanted is None else fetch(tx, resource, [wanted], where, lock=lock, bare=bare, visible=visible)
+    )
     if not found:
         find_parents(tx, request, resource, [parent_values(resource, request)])
         raise resource.not_found(key) if key is not None else missing(request, crud)
@@ -145,13 +159,17 @@ def scope(
     request: Request, resource: Resource, action: str, rule: str | None = None
 ) -> list[ColumnElement[bool]]:
     """The conditions of what this caller may see below the path; ``rule`` stands for the action's own."""
-    where = [
+    where = _parents(request, resource)
+    visible = None if rule == ANYBODY else request.access.visibility(resource, action, rule)
+    return where if visible is None else [*where, visible]
+
+
+def _parents(request: Request, resource: Resource) -> list[ColumnElement[bool]]:
+    return [
         resource.columns[name] == value
         for name, value in parent_values(resource, request).items()
         if name in resource.columns
     ]
-    visible = None if rule == ANYBODY else request.access.visibility(resource, action, rule)
-    return where if visible is None else [*where, visible]
 
 
 def one_reply(resource: Resource, view: dict[str, Any], status: int = 200) -> Reply:

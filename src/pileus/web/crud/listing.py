@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select
 from pileus.resource.declaration import Resource
 from pileus.resource.listing import Listing, bound, page_statement
 from pileus.resource.types import BadValue
+from pileus.store.kept import kept
 from pileus.store.tx import Tx
 from pileus.web.crud.declared import Crud
 from pileus.web.crud.finding import find_parents, scope
@@ -102,21 +103,32 @@ def list_page(
 
 def _page(tx: Tx, request: Request, crud: Crud, listing: Listing, rule: str | None) -> list[bytes]:
     """The same, of a declaration with options; ``rule`` stands for that of the resource's lists."""
-    find_parents(tx, request, crud.resource, [parent_values(crud.resource, request)])
+    parents = parent_values(crud.resource, request)
+    find_parents(tx, request, crud.resource, [parents])
     may_see = scope(request, crud.resource, "list", rule)
+    is_whole = not parents and len(listing.where) == len(crud.where) and listing.marker is None
     listing.visible = [*listing.visible, *may_see]
     listing.where.extend(may_see)
-    return _encoded(tx, request, crud, listing)
+    return _encoded(tx, request, crud, listing, is_whole=is_whole and not listing.offset)
 
 
-def _encoded(tx: Tx, request: Request, crud: Crud, listing: Listing) -> list[bytes]:
+def _encoded(
+    tx: Tx, request: Request, crud: Crud, listing: Listing, *, is_whole: bool = False
+) -> list[bytes]:
+    """``is_whole``: no condition was made for this request alone, so that the statement is kept."""
     resource, limit = crud.resource, listing.limit
     ahead = request.dialect.looks_ahead
     read = replace(listing, limit=limit + 1) if ahead and limit is not None else listing
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
-        missing = resource.wording.missing_marker(resource, listing.marker or "")
-        return page_statement(tx, resource, columns, read, missing)
+        def make() -> Select[Any]:
+            missing = resource.wording.missing_marker(resource, listing.marker or "")
+            return page_statement(tx, resource, columns, read, missing)
+
+        if not is_whole:
+            return make()
+        kind = "page", tuple(read.sort), read.reverse, read.limit
+        return kept(kind, (columns, resource, *read.where), make)
 
     page = Page(tx, request, resource, statement, listing.fields)
     more = limit is not None and (page.cut(limit) if ahead else len(page.keys) >= limit)
