@@ -381,6 +381,31 @@ def test_an_operation_happens_once_whoever_is_away(play: Callable[[Story], None]
     play(story)
 
 
+def test_the_end_of_an_operation_on_a_backup_is_told_by_the_next_agent(
+    play: Callable[[Story], None],
+) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        assert scene.agent._backups is not None
+        deleting = scene.agent._backups.delete
+
+        async def away_then(backup_id: str, *, container: str) -> None:
+            await deleting(backup_id, container=container)
+            scene.server.away = True
+
+        scene.agent._backups.delete = away_then  # type: ignore[method-assign]
+        backup = VolumeBackup(uid("b1"), "volumes")
+        scene.server.of_host.append(VolumeOperation(uid("gone"), wire.DELETE_BACKUP, backup=backup))
+        scene.server.changed("volumes:n1")
+        await until(lambda: uid("gone") in scene.agent.journal.ended)
+        await scene.end()
+        scene.server.away = False
+        await scene.begin()
+        await scene.done("gone")
+
+    play(story)
+
+
 def test_an_agent_that_ends_in_between_begins_anew(play: Callable[[Story], None]) -> None:
     async def story(scene: Scene) -> None:
         reached = asyncio.Event()

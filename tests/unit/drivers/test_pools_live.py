@@ -94,6 +94,22 @@ def test_a_machine_goes_on_while_its_disk_is_kept(
         run(pool.delete(volume))
 
 
+def test_volumes_come_and_go_while_all_are_looked_at(pool: DirectoryPool, machine: Machine, run: Run) -> None:
+    first, second = opened(pool, machine, run), opened(pool, machine, run)
+    run(pool.snapshot(first, str(uuid4())))
+    used = pool._files.used
+
+    def meanwhile(volume_id: str, layers: Mapping[int, Any]) -> int:
+        record = pool._records.pop(second, None)
+        if record is not None:
+            pool._records[str(uuid4())] = record
+            pool._records[first].snapshots.clear()
+        return used(volume_id, layers)
+
+    pool._files.used = meanwhile  # type: ignore[method-assign]
+    assert set(run(pool.contents()).volumes) == {first, second}
+
+
 @pytest.mark.parametrize("written", [True, False], ids=["still running", "gone meanwhile"])
 def test_the_agent_ends_after_the_machine_went_on(
     written: bool, tmp_path: Path, machine: Machine, run: Run

@@ -94,16 +94,21 @@ class DirectoryPool(Holding):
             raise PoolUnavailable("contents", f"{error.strerror}: {error.filename}") from error
 
     def _contents(self) -> Contents:
-        volumes = {key: self._stored(record) for key, record in self._records.items() if record.active}
-        return Contents(volumes, tuple(self._files.strange({*self._records, *self._locks})))
+        """In a thread: volumes come, change and go meanwhile, so what is gone through is copied at once."""
+        records = dict(self._records)
+        volumes = {key: self._stored(record) for key, record in records.items() if record.active}
+        return Contents(volumes, tuple(self._files.strange(records, {*records, *list(self._locks)})))
 
     def _stored(self, record: Record) -> Stored:
+        layers = dict(record.layers)
         return Stored(
             volume_id=record.volume_id,
             size=record.size,
-            used=self._files.used(record),
+            used=self._files.used(record.volume_id, layers),
             thick=record.thick,
-            snapshots={key: record.layers[number].size for key, number in record.snapshots.items()},
+            snapshots={
+                key: layers[number].size for key, number in list(record.snapshots.items()) if number in layers
+            },
         )
 
     async def usage(self) -> Usage:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -93,19 +93,19 @@ class PoolFiles:
         volume_id, number = key
         return self.folder(volume_id) / f"{number}.{(layer or self.layer(key)).format}"
 
-    def strange(self, known: Collection[str]) -> list[str]:
-        """Names that are neither ours nor of volumes that are ``known``."""
+    def strange(self, volumes: Collection[str], known: Collection[str]) -> list[str]:
+        """Names that are neither ours, in the folders of ``volumes`` too, nor ``known``."""
         root = self.root / _VOLUMES
         found = [path.name for path in root.iterdir() if path.name not in known]
-        for key in self.records:
+        for key in volumes:
             with contextlib.suppress(FileNotFoundError):
                 inside = (path.name for path in (root / key).iterdir())
                 found += [f"{key}/{name}" for name in inside if not _is_ours(name)]
         return sorted(found)
 
-    def used(self, record: Record) -> int:
+    def used(self, volume_id: str, layers: Mapping[int, Layer]) -> int:
         """Bytes that a volume's layers take."""
-        return sum(_taken(self.path((record.volume_id, n), layer)) for n, layer in record.layers.items())
+        return sum(_taken(self.path((volume_id, number), layer)) for number, layer in layers.items())
 
     # -- files
 
