@@ -56,6 +56,14 @@ def test_hosts_are_providers_and_servers_consumers(tmp_path: Path) -> None:
         # nobody but the scheduler says what a server takes, and nobody deletes a host here
         assert (await placement.give(server["id"], {}, 1)).status == 409
         assert (await placement("DELETE", f"/allocations/{server['id']}")).status == 409
+        # however its id is spelled
+        other = server["id"].upper()
+        assert (await placement.get(f"/allocations/{other}"))["consumer_type"] == "INSTANCE"
+        assert (await placement("DELETE", f"/allocations/{other}")).status == 409
+        wish = {"allocations": {}, "project_id": P1, "user_id": "u", "consumer_generation": 1}
+        wish |= {"consumer_type": "INSTANCE"}
+        assert (await placement("POST", "/allocations", {other: wish})).status == 409
+        assert (await placement("POST", "/allocations", {other: wish, server["id"]: wish})).status == 400
         assert (await placement("DELETE", f"/resource_providers/{key}")).status == 409
         traits = (await placement.get(f"/resource_providers/{key}/traits"))["traits"]
         assert traits == ["COMPUTE_NODE", "HW_ARCH_X86_64"]

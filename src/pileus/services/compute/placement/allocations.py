@@ -146,7 +146,15 @@ def _wish(request: Request, body: Mapping[str, Any]) -> Wish:
 def _wishes(request: Request, body: Mapping[str, Any]) -> dict[str, Wish]:
     if not all(is_uuid(consumer_id) for consumer_id in body):
         raise BadRequest("JSON does not validate: a consumer is not named by a 'uuid'")
-    return {consumer_id: _wish(request, one) for consumer_id, one in body.items()}
+    wishes = {_plain(consumer_id): _wish(request, one) for consumer_id, one in body.items()}
+    if len(wishes) < len(body):
+        raise BadRequest("JSON does not validate: a consumer is named twice")
+    return wishes
+
+
+def _plain(consumer_id: str) -> str:
+    """A consumer's id as it is kept: other spellings of a server's id are that server's, too."""
+    return str(UUID(consumer_id)) if is_uuid(consumer_id) else consumer_id
 
 
 def _by_provider(request: Request, landscape: Landscape, one: Consumer | None) -> dict[str, Any]:
@@ -179,7 +187,7 @@ class AllocationHandlers:
 
     def _consumer(self, tx: Tx, request: Request) -> tuple[Landscape, Consumer | None]:
         landscape = landscape_now(tx, self._config, request.context.now)
-        consumer_id = request.path["consumer_uuid"]
+        consumer_id = _plain(request.path["consumer_uuid"])
         return landscape, consumers_of(tx, landscape, [consumer_id]).get(consumer_id)
 
     def _provider(self, tx: Tx, request: Request) -> tuple[Provider, dict[str, Consumer]]:
@@ -215,7 +223,7 @@ class AllocationHandlers:
         consumer_id = request.path["consumer_uuid"]
         if not is_uuid(consumer_id):
             raise BadRequest(f"Malformed consumer_uuid: {consumer_id}")
-        consumer_id = str(UUID(consumer_id))
+        consumer_id = _plain(consumer_id)
         wish = _wish(request, declared_body(request))
         await request.write(allocations_replace, request.context, self._config, {consumer_id: wish})
         return Reply.empty()
@@ -230,7 +238,8 @@ class AllocationHandlers:
     async def delete(self, request: Request) -> Reply:
         """A consumer takes nothing any more."""
         enforce(request)
-        await request.write(allocations_delete, request.context, self._config, request.path["consumer_uuid"])
+        consumer_id = _plain(request.path["consumer_uuid"])
+        await request.write(allocations_delete, request.context, self._config, consumer_id)
         return Reply.empty()
 
     async def reshape(self, request: Request) -> Reply:
