@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,27 @@ def test_volumes_come_and_go_while_all_are_looked_at(pool: DirectoryPool, machin
 
     pool._files.used = meanwhile  # type: ignore[method-assign]
     assert set(run(pool.contents()).volumes) == {first, second}
+
+
+def test_layers_that_nobody_needs_are_dropped_by_several(
+    pool: DirectoryPool, machine: Machine, run: Run
+) -> None:
+    several = [opened(pool, machine, run) for _ in range(4)]
+    machine.file, remove = None, pool._files.remove
+
+    def slow(volume_id: str) -> None:
+        time.sleep(0.1 if volume_id == several[0] else 0)
+        remove(volume_id)
+
+    pool._files.remove = slow  # type: ignore[method-assign]
+
+    async def drop() -> list[int]:
+        return await asyncio.gather(pool._drop_unneeded(), pool._drop_unneeded())
+
+    for volume_id in several:
+        pool._records[volume_id].active = None
+    assert sum(run(drop())) == len(several)
+    assert pool._records == {}
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["still running", "gone meanwhile"])

@@ -109,8 +109,7 @@ class Holding:
                 if self._lock(volume_id).locked():
                     continue  # it is being changed, and is looked at another time
                 async with self._lock(volume_id):
-                    await self._drop(volume_id, number)
-                done += 1
+                    done += await self._drop(volume_id, number)
         return done
 
     def _is_loose(self, key: Key) -> bool:
@@ -118,8 +117,11 @@ class Holding:
         lock = self._locks.get(key[0])
         return not self._pinned[key] and (lock is None or not lock.locked())
 
-    async def _drop(self, volume_id: str, number: int) -> None:
-        record = self._records[volume_id]
+    async def _drop(self, volume_id: str, number: int) -> bool:
+        """Delete a layer, unless somebody else has done so meanwhile."""
+        record = self._records.get(volume_id)
+        if record is None or number not in record.layers or self._pinned[volume_id, number]:
+            return False
         path = self._files.path((volume_id, number))
         del record.layers[number]
         if record.active is None and not record.layers:
@@ -128,6 +130,7 @@ class Holding:
         else:
             await self._save(record)
             await asyncio.to_thread(path.unlink, missing_ok=True)
+        return True
 
 
 def in_use(verb: str, volume_id: str) -> StoredInUse:

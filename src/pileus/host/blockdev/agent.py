@@ -328,7 +328,7 @@ class StorageAgent(Agent):
     async def _act(self, asked: Collection[str] | None, dirty: Collection[str], *, everything: bool) -> int:
         changes = await self._close_others() if asked is None else 0
         if everything:
-            self._tell_ended(self.desired.operations.values())
+            self.news.again(self.journal.ended, self.desired.operations)
         changes += self._snapshot_groups()
         known = {*self.desired.volumes, *self._held}
         for key in sorted(known):
@@ -356,7 +356,7 @@ class StorageAgent(Agent):
         pool, volume_id = key
         wanted, held = self.desired.volumes.get(key), self._held.get(key, {})
         if tell and wanted is not None:
-            self._tell_ended(wanted.operations)
+            self.news.again(self.journal.ended, (one.operation_id for one in wanted.operations))
         if pool not in self.pools:
             if wanted is not None:
                 self._tell_lost(wanted)
@@ -370,12 +370,6 @@ class StorageAgent(Agent):
             return 0
         self.jobs.start([_job(key)], None, self._carry_out(key, wanted, todo))
         return bool(todo)
-
-    def _tell_ended(self, operations: Iterable[VolumeOperation]) -> None:
-        """Tell again how operations ended that the server still waits for."""
-        for operation in operations:
-            if (known := self.journal.ended.get(operation.operation_id)) is not None:
-                self.news.operation(known)
 
     def _tell_lost(self, wanted: VolumeDetails) -> None:
         """Answer for a volume of a pool that this node's settings no longer have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from pileus.core import log
 from pileus.core.errors import Fault, Kind
@@ -35,6 +35,12 @@ class News:
         self._operations[report.operation_id] = report
         self._progress.pop(report.operation_id, None)
         self._woken.set()
+
+    def again(self, ended: Mapping[str, OperationReport], operation_ids: Iterable[str]) -> None:
+        """Tell of those operations that have ended, which the server still waits for."""
+        for operation_id in operation_ids:
+            if (report := ended.get(operation_id)) is not None:
+                self.operation(report)
 
     def export(self, report: ExportReport) -> None:
         """Nothing is sent where that was told already."""
