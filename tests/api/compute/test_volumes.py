@@ -66,6 +66,27 @@ def test_a_volume_is_attached_shown_and_detached(kind: str, tmp_path: Path) -> N
     tell(story, tmp_path, kind)
 
 
+def test_a_server_keeps_a_volume_that_its_node_can_t_open_again(tmp_path: Path) -> None:
+    """A node that has just started may not have its port yet: nobody pulls the disk out of a guest for it."""
+
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        await volumes.set_up()
+        server = await api.boot(host, networks="none")
+        volume_id = await volumes.make()
+        await volumes.attach(host, server["id"], volume_id)
+        volumes.storage.refuses = "tgtd has no address"
+        await volumes.storage.pass_()
+        (wanted,) = (await host.state()).servers
+        assert [one.volume_id for one in wanted.volumes] == [volume_id]
+        assert (await volumes.shown(volume_id))["status"] == "in-use"
+        volumes.storage.refuses = None
+        await volumes.go_on(host)
+        assert len((await host.state()).servers[0].volumes) == 1
+
+    tell(story, tmp_path)
+
+
 def test_a_server_that_goes_leaves_its_volumes(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         host, volumes = await api.host(), Volumes(api)

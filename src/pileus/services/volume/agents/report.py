@@ -20,6 +20,7 @@ from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.events import CONNECTED
 from pileus.services.volume.operations import NODE, Ended
 from pileus.services.volume.pools.work import pools_take
+from pileus.services.volume.rules import states
 from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots, volumes
 from pileus.services.volume.uses.image import ImageFiles
 from pileus.store.column_in import column_in
@@ -107,7 +108,7 @@ def _exports(tx: Tx, context: Context, host: str, reports: Sequence[ExportReport
     c = volume_attachments.c
     said = {one.export_id: one for one in reports}
     rows = tx.rows(
-        select(c.id, c.connection, c.connector, c.error, c.project_id).where(
+        select(c.id, c.status, c.connection, c.connector, c.error, c.project_id).where(
             column_in(tx, c.id, sorted(said)),
             c.connector.is_not(None),
             c.volume_id.in_(select(volumes.c.id).where(volumes.c.node == host)),
@@ -120,6 +121,8 @@ def _exports(tx: Tx, context: Context, host: str, reports: Sequence[ExportReport
         if connection is not None and not is_answer(connection, row.connector, host):
             connection, error = None, f"The host {host} has opened it in a way that nobody asked for."
         given = None if connection is None else msgspec.to_builtins(connection)
+        if given is None and row.status == states.ATTACHED:
+            given = row.connection  # whoever has it open keeps it, and gets it back this way
         if (row.connection, row.error) != (given, error):
             changed.append((row, {"connection": given, "error": error}))
     for row, values in changed:  # few: one a request that waits for it
