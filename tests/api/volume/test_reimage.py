@@ -35,6 +35,8 @@ def test_a_volume_is_written_anew(kind: str, tmp_path: Path) -> None:
         assert (await api.act(volume["id"], "os-reimage", body)).status == 400
         again = {**body, "reimage_reserved": True}
         assert (await api.act(volume["id"], "os-reimage", again)).status == 202
+        # nobody else gets it meanwhile
+        assert (await api("POST", "/attachments", reserved)).status == 400
         await host.pass_()
         assert (await api.volume(volume["id"]))["status"] == "reserved"
         assert (await api.act(volume["id"], "os-reimage", again)).status == 202

@@ -27,7 +27,6 @@ from pileus.store.tx import Tx
 
 CONNECTING = "connecting"
 """The status of a connection that the old actions made, which is nobody's attachment."""
-_FREE = (states.AVAILABLE, states.DOWNLOADING)
 _SHARED = (states.IN_USE, states.ATTACHING, states.RESERVED)
 _BUSY = (states.EXTENDING, states.UPLOADING, states.BACKING_UP, states.DOWNLOADING)
 """States after which a volume is what it was before: that has to be what its attachments make of it then."""
@@ -97,18 +96,18 @@ def attachment_reserve(
     tx: Tx, context: Context, volume: Values, server_id: str | None, mode: str = "rw"
 ) -> dict[str, Any]:
     """Reserve a volume, held already, for a server. Raises InvalidVolume where it is not free, nor shared."""
-    free = volume["status"] in _FREE or (volume["multiattach"] and volume["status"] in _SHARED)
+    free = volume["status"] == states.AVAILABLE or (volume["multiattach"] and volume["status"] in _SHARED)
     if not free:
         raise InvalidVolume(
-            reason=f"Volume {volume['id']} status must be available or downloading to reserve, but the "
-            f"current status is {volume['status']}."
+            reason=f"Volume {volume['id']} status must be available to reserve, but the current status is "
+            f"{volume['status']}."
         )
     if volume["read_only"]:
         mode = "ro"
     row = attachment_insert(
         tx, context, volume, status=states.RESERVED_ATTACHMENT, server_id=server_id, mode=mode
     )
-    if volume["status"] in _FREE:
+    if volume["status"] == states.AVAILABLE:
         volume_set(tx, context, volume, states.RESERVED)
     return row
 
