@@ -19,6 +19,7 @@ from pileus.wire import types
 from pileus.wire.agents import AgentReply
 from pileus.wire.calls import CALLS
 from pileus.wire.codec import decode, decode_reply, encode
+from pileus.wire.connections import VolumeConnection
 from pileus.wire.dhcp import (
     DhcpHost,
     DhcpNetwork,
@@ -31,6 +32,7 @@ from pileus.wire.dhcp import (
 from pileus.wire.hypervisor import HypervisorReport, Inventory, OperationReport, ServerReport
 from pileus.wire.records import Record
 from pileus.wire.switch import DeviceFailure
+from pileus.wire.volume import ExportReport, VolumeDetails, VolumeEncryption, VolumeReport
 
 FREE = {"configurations", "arguments", "result", "cpu_info"}
 """Fields of any shape: whoever takes them checks what he uses."""
@@ -217,3 +219,11 @@ def test_an_answer_that_can_not_be_read_at_all_is_refused() -> None:
 def test_no_answer_has_an_agent_report_without_a_pause_or_never_again(pause: float) -> None:
     with pytest.raises(msgspec.ValidationError):
         decode_reply(encode(AgentReply(U % 1, True, 5, pause)), AgentReply)
+
+
+def test_what_is_logged_of_volumes_has_no_passwords() -> None:
+    connection = VolumeConnection("iscsi", address="192.0.2.1", username="u", password="chap-secret")
+    report = VolumeReport("h1", exports=(ExportReport("11111111-2222-3333-4444-555555555555", connection),))
+    details = VolumeDetails("v", "p", 1, encryption=VolumeEncryption(b"very-secret"))
+    assert "192.0.2.1" in str(report)
+    assert "secret" not in f"{report} {details}"

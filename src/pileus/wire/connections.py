@@ -39,3 +39,8 @@ class VolumeConnection(Record, frozen=True):
     password: NameLine = ""
     monitors: tuple[Line, ...] = ()
     certificate: Text = ""
+
+    def __repr__(self) -> str:
+        """Show where the volume is; the password is no log's."""
+        place = self.path or f"{self.address}:{self.port}/{self.name}"
+        return f"VolumeConnection({self.kind!r}, {self.disk_format!r}, {place!r})"

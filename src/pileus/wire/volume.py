@@ -93,6 +93,10 @@ class VolumeEncryption(Record, frozen=True):
     cipher: ShortLine = "aes-xts-plain64"
     key_bits: Count = 256
 
+    def __repr__(self) -> str:
+        """Show how the volume is encrypted; the passphrase is no log's."""
+        return f"VolumeEncryption({self.cipher!r}, {self.key_bits})"
+
 
 class VolumeBackup(Record, frozen=True):
     """A backup: its id, its place below the node's backup target, and the one whose sequel it is (None:
