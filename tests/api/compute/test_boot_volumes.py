@@ -120,6 +120,10 @@ def test_a_volume_and_a_snapshot_that_are_there(tmp_path: Path) -> None:
         wrong = {"source_type": "volume", "uuid": empty, "boot_index": 0}
         answer = await api.ask_for(imageRef="", networks="none", block_device_mapping_v2=[wrong])
         assert (answer.status, "is not bootable" in str(answer.json)) == (400, True), answer
+        answer = await api.ask_for(
+            imageRef="", networks="none", block_device_mapping_v2=[{**BLANK, "boot_index": 0}]
+        )
+        assert (answer.status, "empty volume can't be booted" in str(answer.json)) == (400, True), answer
         foreign = await volumes.make(api.as_("bob"))
         answer = await api.ask_for(
             networks="none", block_device_mapping_v2=[{"source_type": "volume", "uuid": foreign}]

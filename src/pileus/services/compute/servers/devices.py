@@ -17,6 +17,7 @@ from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.services.compute.rules.devices import own_names, target_names
 from pileus.services.compute.servers.attached_volumes import CONNECTING
 from pileus.services.compute.servers.block_device_mappings import (
+    BLANK,
     IMAGE,
     SNAPSHOT,
     VOLUME,
@@ -194,6 +195,8 @@ def root_image(devices: Sequence[Device], facts: DeviceFacts, flavor: Values) ->
             raise bad_device(f"failed to get image {root.key}.")
         image_fits(image, {**flavor, "disk": 0})
         return image
+    if root.source == BLANK:
+        raise bad_device("An empty volume can't be booted from.")
     volume = facts.volumes.get(root.key)
     if root.source == SNAPSHOT:
         snapshot = facts.snapshots.get(root.key)
