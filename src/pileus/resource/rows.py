@@ -186,8 +186,8 @@ def fetch(
     visible: ColumnElement[bool] | None = None,
 ) -> list[Values]:
     """The values of all attributes that are stored, for units of work; ``lock`` takes the rows FOR UPDATE.
-    ``bare``: without those that loaders know, a statement each. ``visible`` is a condition of the policy's,
-    which is the same object for each request of a caller.
+    ``bare``: without those that loaders know, a statement each. ``visible`` is a condition of
+    the policy's, or one that is always the same: one object for each request of a caller.
 
     Raises RuntimeError when a unit that only reads wants a lock: SQLite would not tell, others would refuse.
     """

@@ -16,7 +16,13 @@ from pileus.resource.declaration import Values
 from pileus.services.compute.tables.servers import server_interfaces, servers
 from pileus.services.compute.uses.network import floating_ips_of, networks_of, ports_by_id
 from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
+
+_c = server_interfaces.c
+_INTERFACES = narrowed(
+    select(server_interfaces).order_by(_c.server_id, _c.position, _c.port_id), _c.server_id
+)
 
 
 class AttachedPort(msgspec.Struct, frozen=True):
@@ -32,14 +38,7 @@ class AttachedPort(msgspec.Struct, frozen=True):
 
 def interfaces_of(tx: Tx, server_ids: Sequence[str]) -> list[Any]:
     """The rows of ``server_interfaces`` of servers, in the order of their ports."""
-    if not server_ids:
-        return []
-    c = server_interfaces.c
-    return tx.rows(
-        select(server_interfaces)
-        .where(column_in(tx, c.server_id, list(server_ids)))
-        .order_by(c.server_id, c.position, c.port_id)
-    )
+    return _INTERFACES.rows(tx, {}, server_ids) if server_ids else []
 
 
 def ports_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[Values]]:

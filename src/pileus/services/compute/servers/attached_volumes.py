@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from pileus.services.compute.tables.servers import server_volumes
 from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 from pileus.wire.connections import BLOCK, FILE, ISCSI, NBD, RBD
 
@@ -20,6 +21,7 @@ _PROTOCOLS = [FILE, BLOCK, RBD, NBD, ISCSI]
 """How a server's host can open a volume, best first."""
 _c = server_volumes.c
 _ORDER = (_c.server_id, _c.boot_index.is_(None), _c.boot_index, _c.target)
+_VOLUMES = narrowed(select(server_volumes).order_by(*_ORDER), _c.server_id)
 
 
 def volumes_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[Any]]:
@@ -28,8 +30,7 @@ def volumes_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[Any]
     if not server_ids:
         return {}
     found: dict[str, list[Any]] = {}
-    statement = select(server_volumes).where(column_in(tx, _c.server_id, list(server_ids)))
-    for row in tx.rows(statement.order_by(*_ORDER)):
+    for row in _VOLUMES.rows(tx, {}, server_ids):
         found.setdefault(row.server_id, []).append(row)
     return found
 

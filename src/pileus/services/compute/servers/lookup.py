@@ -16,6 +16,7 @@ from pileus.services.compute.tables.servers import servers
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
+_ALIVE = servers.c.deleted_at.is_(None)
 QUARANTINE = "os_compute_api:os-pileus-quarantine"
 
 
@@ -26,8 +27,7 @@ def find_server(tx: Tx, request: Request, *, lock: bool = False, deleted: bool =
     may not see it.
     """
     key = request.path["id"]
-    where = [] if deleted else [servers.c.deleted_at.is_(None)]
-    found = fetch(tx, SERVER, [key], where, lock=lock)
+    found = fetch(tx, SERVER, [key], lock=lock, visible=None if deleted else _ALIVE)
     if not found:
         raise ServerNotFound(id=key)
     server = found[0]

@@ -73,6 +73,7 @@ from pileus.services.network.service import (
 from pileus.services.network.service import served_scopes as network_scopes_served
 from pileus.services.network.sharing.targets import QOS_POLICIES, caller_of, shared_to
 from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 
 __all__ = [
@@ -265,15 +266,19 @@ def as_update(port: Values, **changes: Any) -> Update:
     return Update(port, Values({name.replace("__", ":"): value for name, value in changes.items()}))
 
 
+_group, _floating = SECURITY_GROUP.columns, floating_ips.c
+_GROUP_NAMES = narrowed(select(_group["id"], _group["name"]), _group["id"])
+_FLOATING_IPS = narrowed(
+    select(_floating.fixed_port_id, _floating.fixed_ip_address, _floating.floating_ip_address),
+    _floating.fixed_port_id,
+)
+
+
 def group_names(tx: Tx, group_ids: Collection[str]) -> dict[str, str]:
     """Names of security groups by id."""
     if not group_ids:
         return {}
-    columns = SECURITY_GROUP.columns
-    rows = tx.rows(
-        select(columns["id"], columns["name"]).where(column_in(tx, columns["id"], sorted(group_ids)))
-    )
-    return {row.id: row.name for row in rows}
+    return {row.id: row.name for row in _GROUP_NAMES.rows(tx, {}, sorted(group_ids))}
 
 
 def floating_ips_of(tx: Tx, port_ids: Collection[str]) -> dict[str, dict[str, list[str]]]:
@@ -281,13 +286,7 @@ def floating_ips_of(tx: Tx, port_ids: Collection[str]) -> dict[str, dict[str, li
     if not port_ids:
         return {}
     found: dict[str, dict[str, list[str]]] = {}
-    columns = floating_ips.c
-    rows = tx.rows(
-        select(columns.fixed_port_id, columns.fixed_ip_address, columns.floating_ip_address).where(
-            column_in(tx, columns.fixed_port_id, sorted(port_ids))
-        )
-    )
-    for row in rows:
+    for row in _FLOATING_IPS.rows(tx, {}, sorted(port_ids)):
         found.setdefault(row.fixed_port_id, {}).setdefault(row.fixed_ip_address, []).append(
             row.floating_ip_address
         )
