@@ -22,6 +22,7 @@ PACKAGE = "pileus_generated_client"
 NEED_MORE = {
     "identity_get_v3_auth_tokens",  # a token in a header
     "image_get_v2_info_stores",  # several stores
+    "block_storage_get_v3_group_types_default",  # a type that the settings name
     "identity_get_v3_auth_os_federation_websso_callback",  # a state that the browser carried to a provider
 }
 """Operations, by their ids in the document, that a token alone does not suffice for."""

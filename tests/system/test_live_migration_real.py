@@ -17,8 +17,8 @@ from tests.api import cloud as one
 from tests.api.compute.cloud import an_image
 from tests.patience import PATIENCE
 from tests.system.cloud_world import CloudWorld, PassingTime, story_in_a_cloud
+from tests.system.gateway_world import LineWithImages, network_and_compute, why_not
 from tests.system.node_world import REAL
-from tests.system.test_gateway_machine_real import LineWithImages, network_and_compute, why_not
 
 from pileus.app.commands.image import default_cache
 from pileus.core.clock import SystemClock

@@ -40,7 +40,7 @@ _BODY = types.dict_of(
         "service_id": types.one_of(types.uuid, types.integer(0)),
         **dict.fromkeys(("is_up", "disabled"), types.nullable(types.boolean)),
         "resource_id": types.nullable(types.uuid),
-        "resource_type": types.enum("Volume", "Snapshot", "volume", "snapshot"),
+        "resource_type": types.string(8, pattern="[Vv]olume|[Ss]napshot"),
     }
 )
 
