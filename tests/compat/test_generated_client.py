@@ -23,6 +23,8 @@ NEED_MORE = {
     "identity_get_v3_auth_tokens",  # a token in a header
     "image_get_v2_info_stores",  # several stores
     "block_storage_get_v3_group_types_default",  # a type that the settings name
+    "placement_get_allocation_candidates",  # what is looked for
+    "placement_get_usages",  # whose
     "identity_get_v3_auth_os_federation_websso_callback",  # a state that the browser carried to a provider
 }
 """Operations, by their ids in the document, that a token alone does not suffice for."""
@@ -79,7 +81,7 @@ def client(cloud: Cloud, package: ModuleType) -> Any:
         prefix="",
         auth_header_name="X-Auth-Token",
         # the document describes the newest microversions
-        headers={"OpenStack-API-Version": "compute latest, volume latest"},
+        headers={"OpenStack-API-Version": "compute latest, volume latest, placement latest"},
     )
 
 
