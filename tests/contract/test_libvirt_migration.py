@@ -332,6 +332,27 @@ def test_a_description_is_taken_to_another_folder() -> None:
         must_be_expected(moved, SPEC)
 
 
+SHOWN = msgspec.structs.replace(SPEC, display=True)
+
+
+def test_a_display_that_listens_nowhere_goes_along() -> None:
+    text = render(SHOWN).replace('unit="MiB">64', 'unit="KiB">65536')
+    must_be_expected(text, SHOWN)
+    with pytest.raises(Trespass, match="display"):
+        must_be_expected(text, SPEC)
+    assert '<listen type="none"' in text
+    for change in (
+        '<listen type="address" address="0.0.0.0"',
+        '<listen type="socket" socket="/etc/shadow"',
+        '<listen type="none" socket="/etc/shadow"',
+    ):
+        with pytest.raises(Trespass):
+            must_be_expected(text.replace('<listen type="none"', change), SHOWN)
+    for change in ('<graphics type="vnc" port="5900"', '<graphics type="spice"'):
+        with pytest.raises(Trespass):
+            must_be_expected(text.replace('<graphics type="vnc"', change), SHOWN)
+
+
 STARTED = msgspec.structs.replace(
     SPEC, kernel="/a/kernel", ramdisk="/a/ramdisk", kernel_arguments="root=/dev/vda init=/etc/shadow"
 )

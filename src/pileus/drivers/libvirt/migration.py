@@ -27,8 +27,8 @@ class Trespass(Exception):
 
 _DEVICES = frozenset(
     {
-        "audio", "channel", "console", "controller", "disk", "emulator", "input", "interface", "memballoon",
-        "rng", "serial", "video", "watchdog",
+        "audio", "channel", "console", "controller", "disk", "emulator", "graphics", "input", "interface",
+        "memballoon", "rng", "serial", "video", "watchdog",
     }
 )  # fmt: skip
 _TYPES = {
@@ -38,6 +38,7 @@ _TYPES = {
     "console": {"pty"},
     "channel": {"unix"},
     "audio": {"none"},
+    "graphics": {"vnc"},
     "input": {"keyboard", "mouse", "tablet"},
 }
 _INNER = {("backingStore", "type"): {"file"}, ("backend", "model"): {"random", "builtin"}}
@@ -117,6 +118,10 @@ def must_be_expected(description: str, spec: DomainSpec) -> None:
         target = interface.find("target")
         if target is None or target.get("dev") not in taps or interface.find("script") is not None:
             raise Trespass("it has another interface than those that were expected")
+    for graphics in root.findall("./devices/graphics"):
+        listens = any((one.tag, one.attrib) != ("listen", {"type": "none"}) for one in graphics)
+        if listens or graphics.attrib.keys() != {"type"} or not spec.display:
+            raise Trespass("it has a display that listens, or that was not expected")
     started = {"kernel": spec.kernel, "initrd": spec.ramdisk, "cmdline": spec.kernel_arguments}
     _must_have_paths(root, {disk.path for disk in spec.disks} | {spec.console_log or ""}, started)
 
